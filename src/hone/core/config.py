@@ -1,0 +1,142 @@
+"""Configuration: frozen dataclasses ⇄ dictionaries ⇄ TOML, validated, with unknown keys refused by name.
+
+Every option of hone is a field of some frozen dataclass; nothing else defines a default. A field whose class is
+chosen by name (``[algorithm] name = "grpo"``) is built by :func:`build_named`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hone.core.errors import HoneError, nearest
+from hone.core.resolve import resolve, short_name
+
+T = TypeVar("T")
+
+
+def build(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
+    """A validated instance of a frozen dataclass from plain values.
+
+    Args:
+        cls: the dataclass; its ``__post_init__`` may raise ``ValueError`` with a sentence for the user.
+        values: keys and plain (TOML-like) values; nested tables for nested dataclasses.
+        where: prefix of the key in error messages, for example ``recipe.toml [algorithm]``.
+
+    Raises:
+        HoneError: an unknown key (with the nearest known one), a value of the wrong type, a failed check.
+    """
+    import pydantic
+
+    _refuse_unknown(cls, values, where)
+    try:
+        return pydantic.TypeAdapter(cls).validate_python(dict(values))
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"] if part != cls.__name__)
+        message = first["msg"].removeprefix("Value error, ")
+        raise HoneError(
+            message if first["type"] == "value_error" else "a setting has the wrong value",
+            where=" ".join(part for part in (where, key) if part),
+            got="" if first["type"] == "value_error" else repr(first.get("input")),
+            expected="" if first["type"] == "value_error" else message,
+        ) from error
+
+
+def build_named(values: Mapping[str, Any], package: str, kind: str, where: str = "") -> Any:
+    """An instance of the class that ``values["name"]`` names, from the remaining keys.
+
+    Args:
+        values: for example ``{"name": "grpo", "clip_low": 0.2}``.
+        package: where short names are looked up, ``hone.algorithms``.
+        kind: what it is, for errors.
+        where: prefix for error messages.
+    """
+    rest = dict(values)
+    name = rest.pop("name", None)
+    if not isinstance(name, str):
+        raise HoneError(f"the {kind} has no name", where=where, expected='a key name = "..."')
+    cls = resolve(name, package, kind)
+    return build(cls, rest, where or f"[{kind}]")
+
+
+def plain(value: Any, package_of: Mapping[str, str] | None = None) -> Any:
+    """A dataclass as nested plain values (None dropped: TOML has no null).
+
+    ``package_of`` maps a field name to the package of its short names: such a field also gets its ``name`` key.
+    """
+    packages = package_of or {}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        table: dict[str, Any] = {}
+        for f in dataclasses.fields(value):
+            item = getattr(value, f.name)
+            if item is None:
+                continue
+            table[f.name] = plain(item, packages)
+            if f.name in packages and isinstance(table[f.name], dict):
+                table[f.name] = {"name": short_name(item, packages[f.name]), **table[f.name]}
+        return table
+    if isinstance(value, Mapping):
+        return {str(k): plain(v, packages) for k, v in value.items() if v is not None}
+    if isinstance(value, list | tuple):
+        return [plain(v, packages) for v in value]
+    if isinstance(value, Path):
+        return str(value)
+    return value
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file.
+
+    Raises:
+        HoneError: no such file, or not TOML (with line and column).
+    """
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise HoneError("the recipe cannot be read", where=str(path), got=error.strerror or str(error)) from error
+    except tomllib.TOMLDecodeError as error:
+        raise HoneError("the recipe is not valid TOML", where=str(path), got=str(error)) from error
+
+
+def set_key(values: dict[str, Any], dotted: str, value: Any) -> None:
+    """Set ``values["a"]["b"] = value`` for the key ``a.b``, making tables on the way."""
+    *tables, last = dotted.split(".")
+    for table in tables:
+        values = values.setdefault(table, {})
+    values[last] = value
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and leaf values of nested tables."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _refuse_unknown(cls: type[Any], values: Mapping[str, Any], where: str) -> None:
+    known = {f.name for f in dataclasses.fields(cls) if f.init}
+    for name in values:
+        if name not in known:
+            raise HoneError("unknown key", where=where, got=f'"{name}"', expected=nearest(name, known))
+    hints = {f.name: f.type for f in dataclasses.fields(cls)}
+    for name, value in values.items():
+        nested = _dataclass_of(cls, name, hints)
+        if nested is not None and isinstance(value, Mapping):
+            _refuse_unknown(nested, value, f"{where} {name}".strip())
+
+
+def _dataclass_of(cls: type[Any], name: str, hints: Mapping[str, Any]) -> type[Any] | None:
+    """The dataclass a field holds (also where it may be None), if it is one."""
+    import typing
+
+    hint = typing.get_type_hints(cls)[name] if name in hints else None
+    options = typing.get_args(hint) or (hint,)
+    found = [o for o in options if isinstance(o, type) and dataclasses.is_dataclass(o)]
+    return found[0] if len(found) == 1 else None

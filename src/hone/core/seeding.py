@@ -1,0 +1,70 @@
+"""Keyed randomness: every random number is a pure function of what it is for, so nothing depends on order.
+
+A *key* is a 64-bit integer hashed from a tuple such as ``(seed, "sample", step, prompt, sample, turn)``.
+The uniform for a key's n-th token is a hash of ``(key, n)``: no generator state exists, nothing needs saving,
+and a request draws the same noise whatever else shares its batch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+U64 = NDArray[np.uint64]
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_MIX1 = np.uint64(0xBF58476D1CE4E5B9)
+_MIX2 = np.uint64(0x94D049BB133111EB)
+
+
+def key(*parts: int | str) -> int:
+    """Unsigned 64-bit key of a tuple of integers and strings (BLAKE2b over an unambiguous encoding)."""
+    text = "\x1f".join(f"{type(part).__name__}:{part}" for part in parts)
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def generator(*parts: int | str) -> np.random.Generator:
+    """A NumPy generator (Philox) whose whole stream is determined by ``parts``."""
+    return np.random.Generator(np.random.Philox(key=key(*parts)))
+
+
+def _mix(x: U64) -> U64:
+    """SplitMix64's finaliser (Steele, Lea and Flood 2014): a bijection on 64 bits with full avalanche."""
+    x = (x ^ (x >> np.uint64(30))) * _MIX1
+    x = (x ^ (x >> np.uint64(27))) * _MIX2
+    return x ^ (x >> np.uint64(31))
+
+
+def uniforms(keys: U64, positions: U64) -> NDArray[np.float64]:
+    """One uniform in [0, 1) per (key, position) pair, with 53 random bits.
+
+    Args:
+        keys: [B] uint64, one per request.
+        positions: [B] uint64, the index of the token being sampled in its completion.
+    """
+    bits = _mix(_mix(keys) ^ _mix(positions * _GOLDEN + _GOLDEN))
+    return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def permutation_index(seed: int, cursor: int, size: int, name: str = "order") -> int:
+    """The item at position ``cursor`` of an endless stream of reshuffled passes over ``size`` items.
+
+    Pass ``p`` is a permutation keyed by ``(seed, name, p)``, so a data cursor is one integer and resuming needs
+    nothing else. Permutations are cached: walking a pass costs one shuffle.
+    """
+    epoch, offset = divmod(cursor, size)
+    return int(_permutation(seed, epoch, size, name)[offset])
+
+
+_cache: dict[tuple[int, int, int, str], NDArray[np.int64]] = {}
+
+
+def _permutation(seed: int, epoch: int, size: int, name: str) -> NDArray[np.int64]:
+    wanted = (seed, epoch, size, name)
+    if wanted not in _cache:
+        if len(_cache) > 8:
+            _cache.clear()
+        _cache[wanted] = generator(seed, name, epoch).permutation(size)
+    return _cache[wanted]

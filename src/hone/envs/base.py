@@ -1,0 +1,89 @@
+"""Tasks and environments with a text face.
+
+An environment is a ``gymnasium.Env`` whose observations and actions are strings. A *task* is an indexed family
+of episodes in splits: what a recipe names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import gymnasium
+import numpy as np
+
+from hone.core.types import Outcome
+
+
+class TextSpace(gymnasium.Space[str]):
+    """All Unicode strings (``gymnasium.spaces.Text`` allows a fixed alphabet and length only)."""
+
+    def __init__(self, seed: int | np.random.Generator | None = None) -> None:
+        super().__init__(shape=(), dtype=None, seed=seed)
+
+    def sample(self, mask: Any | None = None, probability: Any | None = None) -> str:
+        """A short random string of printable ASCII."""
+        return "".join(chr(c) for c in self.np_random.integers(32, 127, size=8))
+
+    def contains(self, x: Any) -> bool:
+        """Any ``str`` is in the space."""
+        return isinstance(x, str)
+
+
+TextEnv = gymnasium.Env[str, str]
+"""``reset(options={"episode": i})`` starts the i-th episode of its split. ``step`` puts the :class:`Outcome` of the
+action into ``info["outcome"]``; the reward it returns is ``outcome.value``, or NaN where the grader failed. A prompt
+that is a conversation stands in ``info["messages"]`` of ``reset`` (role/content dictionaries)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What ``gymnasium.Env.step`` returns, named."""
+
+    observation: str
+    outcome: Outcome
+    terminated: bool
+    truncated: bool
+    info: dict[str, Any]
+
+
+class Task(Protocol):
+    """An indexed family of episodes, each in one split.
+
+    Attributes:
+        single_turn: every episode is one observation and one action: the rollout may grade a whole step at once.
+    """
+
+    single_turn: bool
+
+    def size(self, split: str) -> int:
+        """Number of distinct episodes in ``"train"`` or ``"test"``; the two never share content.
+
+        Raises:
+            HoneError: there is no such split.
+        """
+
+    def env(self, split: str) -> TextEnv:
+        """A fresh environment over the split."""
+
+    def step_many(self, envs: Sequence[TextEnv], actions: Sequence[str]) -> list[Step]:
+        """Act in several environments at once: what a batch grader wants. Equal to stepping each."""
+
+    def preflight(self) -> None:
+        """Call every reward once on a known answer.
+
+        Raises:
+            HoneError: one of them raises, returns NaN or nothing, or does not return in time.
+        """
+
+
+def step_each(envs: Sequence[TextEnv], actions: Sequence[str]) -> list[Step]:
+    """The plain ``step_many``: one environment after the other."""
+    results = []
+    for env, action in zip(envs, actions, strict=True):
+        observation, _, terminated, truncated, info = env.step(action)
+        outcome = info.pop("outcome")
+        results.append(Step(observation, outcome, terminated, truncated, info))
+    return results
+
