@@ -1,0 +1,44 @@
+"""hone: reinforcement-learning post-training of language models.
+
+``import hone`` is light: a name is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hone.algorithms.grpo import GRPO as GRPO
+    from hone.algorithms.rejection import Rejection as Rejection
+    from hone.algorithms.rloo import RLOO as RLOO
+    from hone.engines.base import Sampling as Sampling
+    from hone.envs.tasks.addition import Addition as Addition
+    from hone.envs.tasks.questions import Questions as Questions
+    from hone.models.policy import load as load
+    from hone.training.api import evaluate as evaluate
+    from hone.training.api import train as train
+
+_HOME = {
+    "Addition": "hone.envs.tasks.addition",
+    "GRPO": "hone.algorithms.grpo",
+    "Questions": "hone.envs.tasks.questions",
+    "RLOO": "hone.algorithms.rloo",
+    "Rejection": "hone.algorithms.rejection",
+    "Sampling": "hone.engines.base",
+    "load": "hone.models.policy",
+    "train": "hone.training.api",
+}
+
+__all__ = [*_HOME]  # noqa: PLE0604
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'hone' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

@@ -120,6 +120,32 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield f"{prefix}{name}", value
 
 
+def document(cls: type[Any], prefix: str = "") -> Iterator[tuple[str, str, str]]:
+    """(key, default, meaning) of every field of a dataclass, nested ones with dotted keys, for ``--help``.
+
+    Meanings are read from the "Attributes:" section of the class's docstring, so they are written once.
+    """
+    meanings = _meanings(cls)
+    for f in dataclasses.fields(cls):
+        nested = _dataclass_of(cls, f.name, {f.name: f.type})
+        if nested is not None:
+            yield from document(nested, f"{prefix}{f.name}.")
+            continue
+        default = "" if f.default is dataclasses.MISSING else repr(f.default)
+        yield f"{prefix}{f.name}", default, meanings.get(f.name, "")
+
+
+def _meanings(cls: type[Any]) -> dict[str, str]:
+    import inspect
+    import re
+
+    section = inspect.cleandoc(cls.__doc__ or "").partition("Attributes:\n")[2]
+    found: dict[str, str] = {}
+    for names, text in re.findall(r"^    (\w[\w, ]*): (.*(?:\n {6,}.*)*)", section, flags=re.MULTILINE):
+        found |= {name.strip(): " ".join(text.split()) for name in names.split(",")}
+    return found
+
+
 def _refuse_unknown(cls: type[Any], values: Mapping[str, Any], where: str) -> None:
     known = {f.name for f in dataclasses.fields(cls) if f.init}
     for name in values:

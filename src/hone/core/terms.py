@@ -42,6 +42,16 @@ class Tokens:
 
 
 @dataclass(frozen=True)
+class Credited:
+    """Mean over the train tokens that carry credit (a non-zero advantage): imitation of what was kept."""
+
+    def weights(self, batch: Batch, total: AllReduce = _here) -> Tensor:
+        """[B,T], ``1 / number of train tokens with credit``."""
+        mask = (batch.train & (batch.need("advantage") != 0)).float()
+        return mask / total(mask.sum()).clamp(min=1)
+
+
+@dataclass(frozen=True)
 class Sequences:
     """Mean over episodes of each episode's token mean: ``1/N Σ_i 1/|o_i|`` (GRPO)."""
 

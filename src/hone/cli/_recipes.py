@@ -1,0 +1,67 @@
+"""Recipes from the command line: a TOML file, then ``--section.key value`` for anything in it."""
+
+from __future__ import annotations
+
+import textwrap
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from hone.core.config import read_toml, set_key
+from hone.core.errors import HoneError
+
+
+def split_flags(argv: list[str], switches: frozenset[str]) -> tuple[list[str], dict[str, str], set[str]]:
+    """Positional arguments, ``--key value`` (or ``--key=value``) settings, and the switches that were given.
+
+    Raises:
+        HoneError: a flag without a value.
+    """
+    positional: list[str] = []
+    settings: dict[str, str] = {}
+    given: set[str] = set()
+    words = iter(argv)
+    for word in words:
+        if not word.startswith("--"):
+            positional.append(word)
+            continue
+        key, equals, value = word[2:].partition("=")
+        key = key.replace("-", "_")
+        if key in switches and not equals:
+            given.add(key)
+            continue
+        if not equals:
+            found = next(words, None)
+            if found is None:
+                raise HoneError("a flag has no value", where=f"--{key}")
+            value = found
+        settings[key] = value
+    return positional, settings, given
+
+
+def literal(text: str) -> Any:
+    """A flag's value as TOML would read it; anything that is not TOML is a plain string."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def help_table(usage: str, keys: Iterable[tuple[str, str, str]]) -> str:
+    """A verb's usage and every key it takes, with default and meaning."""
+    rows = list(keys)
+    width = max(len(key) + len(default) for key, default, _ in rows) + 4
+    lines = [usage.strip(), ""]
+    for key, default, meaning in rows:
+        flag = f"--{key} {default}".rstrip()
+        lines.append(textwrap.fill(meaning, 110, initial_indent=f"  {flag:<{min(width, 44)}} ", subsequent_indent=" " * 47))
+    return "\n".join(lines)
+
+
+def read_recipe(path: str | None, settings: dict[str, str]) -> dict[str, Any]:
+    """The tables of a recipe with the command line's settings on top."""
+    values = read_toml(Path(path)) if path else {}
+    for key, text in settings.items():
+        set_key(values, key, literal(text))
+    return values

@@ -1,0 +1,25 @@
+"""Recipes from plain tables: named parts are resolved, everything else is validated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hone.core.config import build, build_named
+from hone.core.errors import HoneError
+from hone.training.recipe import PACKAGES, Recipe
+
+
+def recipe_from(values: Mapping[str, Any], where: str = "recipe") -> Recipe:
+    """An online recipe from the tables of a TOML file.
+
+    Raises:
+        HoneError: a missing table, an unknown key or name, a value that is refused.
+    """
+    values = dict(values)
+    for part, example in (("model", 'path = "runs/base"'), ("task", 'name = "addition"'), ("algorithm", 'name = "grpo"')):
+        if not isinstance(values.get(part), Mapping):
+            raise HoneError(f"the recipe has no [{part}]", where=where, expected=f"[{part}] with {example}")
+    for part in ("task", "algorithm"):
+        values[part] = build_named(values[part], PACKAGES[part], part, f"{where} [{part}]")
+    return build(Recipe, values, where)

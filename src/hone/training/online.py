@@ -1,0 +1,209 @@
+"""The online loop: roll out, credit, update, repeat."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+
+import torch
+
+from hone.core.batch import Batch, compact
+from hone.core.config import plain
+from hone.core.errors import HoneError
+from hone.core.seeding import generator, permutation_index
+from hone.core.types import Outcome, Trajectory
+from hone.engines.base import Engine
+from hone.engines.embedded import EmbeddedEngine
+from hone.evaluate.accuracy import evaluate
+from hone.functional.kl import kl_estimate
+from hone.models.chat import Renderer
+from hone.models.policy import Policy
+from hone.models.score import score
+from hone.rollout.episodes import Start, rollout
+from hone.rollout.rows import to_batch
+from hone.training import records
+from hone.training.preflight import GAP_WARNING, check_gap, describe
+from hone.training.recipe import PACKAGES, Recipe
+from hone.training.run import Run
+from hone.training.session import Metrics, Session, timed
+from hone.training.update import update
+
+
+def train_online(recipe: Recipe, policy: Policy, run: Run, *, resume: bool = False, engine: Engine | None = None) -> None:
+    """Train ``policy`` by a recipe inside a run directory.
+
+    Args:
+        recipe: what to do; it is written to config.toml.
+        policy: the learner, at its initial weights (also when resuming: they are the KL reference).
+        run: the run directory.
+        resume: go on from the latest checkpoint.
+        engine: samples completions; the embedded engine over the policy's own weights by default.
+
+    Raises:
+        HoneError: preflight found a fault, too many rollouts failed, or the run cannot be resumed.
+    """
+    recipe.check()
+    recipe.task.preflight()
+    loop = OnlineLoop(recipe, policy, run, engine or EmbeddedEngine.of(policy))
+    loop.preflight()
+    run.begin(plain(recipe, PACKAGES), resume=resume)
+    print(describe(recipe, policy), file=sys.stderr)
+    loop.session.drive(type(recipe.algorithm).__name__, loop.step, resume=resume)
+
+
+class OnlineLoop:
+    """One step of the online loop and what it needs."""
+
+    def __init__(self, recipe: Recipe, policy: Policy, run: Run, engine: Engine) -> None:
+        self.recipe, self.policy, self.run, self.engine = recipe, policy, run, engine
+        self.algorithm = recipe.algorithm
+        self.renderer = Renderer(policy.tokenizer)
+        needs_reference = "ref_logprob" in self.algorithm.needs or recipe.run.reference_every
+        self.reference = policy.reference() if needs_reference else None
+        self.session = Session(run, policy, self.algorithm, recipe.optimiser, recipe.run)
+
+    @property
+    def updates_per_step(self) -> int:
+        """Optimiser steps in one step of the loop."""
+        return self.recipe.batch.epochs * self.recipe.batch.updates
+
+    def preflight(self) -> None:
+        """Sample a few completions and compare the sampler's log-probabilities with the learner's."""
+        starts = [Start(self._episode(1, j), j, 0) for j in range(min(self.recipe.batch.prompts, 4))]
+        gap = check_gap(self.policy, self._roll(0, starts, {}), self.recipe.sampling.temperature)
+        if gap > GAP_WARNING:
+            print(f"warning: sampler and learner log-probabilities differ by up to {gap:.2g}", file=sys.stderr)
+
+    def step(self, step: int) -> Metrics:
+        """Roll out, credit and update once; returns the step's metrics."""
+        metrics: Metrics = {}
+        with timed(metrics, "rollout"):
+            trajectories = self.rollouts(step)
+        metrics |= records.describe(trajectories)
+        self._check_failures(step, trajectories, metrics["failures"])
+        with timed(metrics, "score"):
+            batch = self._columns(step, to_batch(trajectories, self.policy.pad_id).to(self.policy.device), metrics)
+        with timed(metrics, "learn"):
+            metrics |= self._learn(step, batch)
+        every = self.recipe.run.rollouts_every
+        if every and (step % every == 0 or step == 1):
+            lines = records.rollout_lines(step, trajectories, batch, self.policy.tokenizer)
+            self.run.write_rollouts(step, lines[: self.recipe.run.rollouts_kept])
+        if self.recipe.run.evaluate_every and step % self.recipe.run.evaluate_every == 0:
+            with timed(metrics, "evaluate"):
+                metrics["accuracy"] = self.held_out_accuracy()
+        metrics["tokens_per_second_generation"] = metrics["tokens"] / max(metrics["seconds_rollout"], 1e-9)
+        learnt = float(batch.mask.sum()) * self.recipe.batch.epochs
+        metrics["tokens_per_second_learning"] = learnt / max(metrics["seconds_learn"], 1e-9)
+        return metrics
+
+    def rollouts(self, step: int) -> list[Trajectory]:
+        """The step's trajectories: ``prompts`` questions in keyed order, ``samples`` of each, outcomes journalled."""
+        batch = self.recipe.batch
+        starts = [
+            Start(self._episode(step, j), j, sample) for j in range(batch.prompts) for sample in range(batch.samples)
+        ]
+        recorded = self.run.recorded(step) if self.session.resumed else {}
+        trajectories = self._roll(step, starts, recorded)
+        if not recorded:
+            self.run.journal(step, _outcomes(trajectories))
+        return trajectories
+
+    def held_out_accuracy(self) -> float:
+        """Sampled accuracy on test questions; the same questions and noise every time."""
+        size = min(self.recipe.run.evaluate_questions, self.recipe.task.size("test"))
+        starts = [Start(episode, episode, 0) for episode in range(size)]
+        trajectories = self._roll("evaluate", starts, {}, split="test")
+        return float(evaluate(trajectories).accuracy.value)
+
+    def _roll(
+        self, step: int | str, starts: list[Start], recorded: Mapping[tuple[int, int, int], Outcome], split: str = "train"
+    ) -> list[Trajectory]:
+        self.engine.sync(0 if isinstance(step, str) else max(step - 1, 0) * self.updates_per_step)
+        return rollout(
+            self.engine,
+            self.recipe.task,
+            self.renderer,
+            starts,
+            self.recipe.sampling,
+            noise=(self.recipe.run.seed, step),
+            split=split,
+            max_length=self.policy.max_length,
+            recorded=recorded,
+        )
+
+    def _episode(self, step: int, number: int) -> int:
+        cursor = (step - 1) * self.recipe.batch.prompts + number
+        return permutation_index(self.recipe.run.seed, cursor, self.recipe.task.size("train"))
+
+    def _check_failures(self, step: int, trajectories: list[Trajectory], share: float) -> None:
+        if share > self.recipe.run.failure_cap:
+            first = next(t.failure for t in trajectories if t.failure)
+            raise HoneError(
+                "too many rollouts failed",
+                where=f"step {step}",
+                got=f"{share:.0%} of {len(trajectories)} rollouts; the first: {first.kind}: {first.reason}",
+                expected=f"at most {self.recipe.run.failure_cap:.0%} (run.failure_cap)",
+            )
+
+    def _columns(self, step: int, batch: Batch, metrics: Metrics) -> Batch:
+        """Compute just the columns the algorithm needs, then its advantages."""
+        needs, temperature = self.algorithm.needs, self.recipe.sampling.temperature
+        with torch.no_grad():
+            wanted = frozenset({"value"} & needs)
+            if self.updates_per_step > 1 and "old_logprob" in needs or wanted:
+                old = score(self.policy, batch, needs=wanted, temperature=temperature)
+                batch = batch.with_(old_logprob=old.logprob)
+                if old.value is not None:
+                    batch = batch.with_(value=old.value)
+            every = self.recipe.run.reference_every
+            if "ref_logprob" in needs or (every and step % every == 0):
+                assert self.reference is not None
+                reference = self.reference.score(batch, temperature=temperature).logprob
+                batch = batch.with_(ref_logprob=reference)
+                metrics["kl_ref"] = _mean(kl_estimate(batch.behaviour_logprob, reference, "k3"), batch)
+            return batch.with_(advantage=self.algorithm.advantages(batch, self.session.state))
+
+    def _learn(self, step: int, batch: Batch) -> Metrics:
+        """All optimiser steps of one loop step; metrics are their means."""
+        config = self.recipe.batch
+        seen: list[dict[str, float]] = []
+        for epoch in range(config.epochs):
+            for part in minibatches(batch, config.updates, self.recipe.run.seed, step, epoch):
+                seen.append(
+                    update(
+                        self.policy,
+                        self.session.optimiser,
+                        self.algorithm,
+                        part,
+                        self.session.state,
+                        micro_tokens=config.micro_tokens,
+                        temperature=self.recipe.sampling.temperature,
+                        clip=self.recipe.optimiser.clip,
+                    )
+                )
+        names = {name for metrics in seen for name in metrics}
+        means = {n: sum(m[n] for m in seen if n in m) / sum(n in m for m in seen) for n in sorted(names)}
+        means |= {n: seen[0][n] for n in ("logprob_gap", "logprob_gap_max") if n in seen[0]}
+        return means
+
+
+def minibatches(batch: Batch, updates: int, seed: int, step: int, epoch: int) -> list[Batch]:
+    """The batch cut into ``updates`` parts of whole groups, in an order keyed by (seed, step, epoch)."""
+    if updates == 1:
+        return [batch]
+    group_B, groups = compact(batch.group)
+    order = generator(seed, "minibatch", step, epoch).permutation(groups)
+    part_of_group = torch.empty(groups, dtype=torch.int64)
+    for part in range(updates):
+        part_of_group[torch.from_numpy(order[part::updates].copy())] = part
+    part_B = part_of_group.to(group_B.device)[group_B]
+    return [batch.rows(torch.nonzero(part_B == part).squeeze(-1)) for part in range(updates)]
+
+
+def _mean(values_BT: torch.Tensor, batch: Batch) -> float:
+    return float(values_BT[batch.train].mean()) if bool(batch.train.any()) else 0.0
+
+
+def _outcomes(trajectories: list[Trajectory]) -> dict[tuple[int, int, int], Outcome]:
+    return {(t.group, t.sample, number): turn.outcome for t in trajectories for number, turn in enumerate(t.turns)}

@@ -1,0 +1,158 @@
+"""What a run is made of: the sections of a recipe, each a frozen dataclass that is its own configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from hone.core.errors import HoneError
+from hone.engines.base import Sampling
+from hone.models.policy import ModelConfig
+
+PACKAGES = {"task": "hone.envs.tasks", "algorithm": "hone.algorithms", "graders": "hone.envs.graders"}
+"""Where the short names of a recipe's named tables are looked up."""
+
+
+@dataclass(frozen=True)
+class BatchConfig:
+    """How much is rolled out and how it is learnt from; everything else is derived.
+
+    Attributes:
+        prompts: questions per step.
+        samples: rollouts per question (the group size G).
+        epochs: passes over a step's rollouts.
+        updates: optimiser steps per pass.
+        micro_tokens: most tokens (padding included) in one forward and backward pass; memory, never the result.
+    """
+
+    prompts: int = 32
+    samples: int = 8
+    epochs: int = 1
+    updates: int = 1
+    micro_tokens: int = 16384
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that mean nothing."""
+        for name in ("prompts", "samples", "epochs", "updates", "micro_tokens"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"batch.{name} is {getattr(self, name)}; it must be at least 1")
+        if self.updates > self.prompts:
+            raise ValueError(f"batch.updates is {self.updates}, more than the {self.prompts} prompts to share out")
+
+
+@dataclass(frozen=True)
+class OptimiserConfig:
+    """AdamW and its learning-rate schedule.
+
+    Attributes:
+        lr: peak learning rate.
+        warmup: steps of linear warm-up.
+        schedule: what follows the warm-up: constant, or linear or cosine decay to ``final`` × lr at the last step.
+        final: share of lr left at the end.
+        betas, eps, weight_decay: AdamW's own; matrices decay, vectors (norms, biases) do not.
+        clip: largest norm of the gradient; 0 does not clip.
+    """
+
+    lr: float = 1e-6
+    warmup: int = 0
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    final: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.99)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    clip: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse rates that mean nothing."""
+        if self.lr <= 0:
+            raise ValueError(f"optimiser.lr is {self.lr}; it must be positive")
+        if self.clip < 0 or self.weight_decay < 0 or self.warmup < 0:
+            raise ValueError("optimiser.clip, weight_decay and warmup must not be negative")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Where a run goes, how long it is, and what it writes on the way.
+
+    Attributes:
+        out: the run directory.
+        steps: steps of the loop.
+        seed: the root of every random number.
+        save_every: steps between checkpoints (the last step always has one).
+        evaluate_every: steps between held-out evaluations; 0 never evaluates.
+        evaluate_questions: held-out questions per evaluation.
+        rollouts_every: steps between samples written to rollouts/; 0 writes none.
+        rollouts_kept: trajectories written each time.
+        reference_every: steps between measurements of the KL to the initial policy where the algorithm does not need
+            it anyway; 0 never measures and keeps no copy of the initial weights.
+        failure_cap: largest share of failed rollouts in one step; above it the run ends with the first failure.
+        tensorboard: also write TensorBoard event files (needs the tensorboard package).
+        wandb: also log to this Weights & Biases project (needs the wandb package).
+    """
+
+    out: str = "runs/run"
+    steps: int = 100
+    seed: int = 0
+    save_every: int = 20
+    evaluate_every: int = 0
+    evaluate_questions: int = 256
+    rollouts_every: int = 10
+    rollouts_kept: int = 32
+    reference_every: int = 10
+    failure_cap: float = 0.2
+    tensorboard: bool = False
+    wandb: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse lengths that mean nothing."""
+        if self.steps < 1 or self.save_every < 1:
+            raise ValueError("run.steps and run.save_every must be at least 1")
+        if not 0 <= self.failure_cap <= 1:
+            raise ValueError(f"run.failure_cap is {self.failure_cap}; it is a share between 0 and 1")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """An online run: roll out, credit, update, repeat.
+
+    Attributes:
+        model: the policy.
+        task: a :class:`hone.envs.base.Task`, chosen by name.
+        algorithm: a :class:`hone.algorithms.base.Algorithm`, chosen by name.
+        sampling: how rollouts are drawn.
+        batch: how much is rolled out per step.
+        optimiser: AdamW.
+        run: the run directory and its length.
+        allow_truncated_sampling: train although the sampler's distribution is not the learner's (law 5).
+    """
+
+    model: ModelConfig
+    task: Any
+    algorithm: Any
+    sampling: Sampling = field(default_factory=Sampling)
+    batch: BatchConfig = field(default_factory=BatchConfig)
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+    allow_truncated_sampling: bool = False
+
+    def check(self) -> None:
+        """Refuse combinations that cannot be meant.
+
+        Raises:
+            HoneError: a group baseline over groups of one; truncated or reshaped sampling in training.
+        """
+        if self.algorithm.group_baseline and self.batch.samples < 2:
+            raise HoneError(
+                f"{type(self.algorithm).__name__} compares the samples of one question, and there is just one",
+                where="batch.samples",
+                got=str(self.batch.samples),
+                expected="at least 2",
+            )
+        if self.sampling.truncated and not self.allow_truncated_sampling:
+            raise HoneError(
+                "the sampler's distribution would not be the learner's: its log-probabilities know nothing of "
+                "top_k, top_p, min_tokens or greedy decoding",
+                where="[sampling]",
+                expected="top_k = 0, top_p = 1, min_tokens = 0 and a positive temperature",
+                do="set allow_truncated_sampling = true if you mean it",
+            )

@@ -1,0 +1,143 @@
+"""A run on disk: its configuration, metrics, rollouts, checkpoints and journal.
+
+A checkpoint is a directory that appears whole or not at all and is taken with nothing in flight. It holds the
+weights, the optimiser's moments, the algorithm's state and the step; everything else (data order, sampling noise) is
+a function of the seed and the step, so this is all there is to resume.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from hone.core.config import flatten, read_toml
+from hone.core.errors import HoneError
+from hone.core.files import append_json_line, new_directory, read_json_lines, write_json, write_text
+from hone.core.types import Failed, Outcome, Scored
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run directory (see DESIGN: config.toml, metrics.jsonl, rollouts/, evals/, checkpoints/, model/, report.html)."""
+
+    path: Path
+
+    @property
+    def model(self) -> Path:
+        """The final weights in Hugging Face layout."""
+        return self.path / "model"
+
+    @property
+    def metrics(self) -> list[dict[str, Any]]:
+        """One dictionary per logged step."""
+        return read_json_lines(self.path / "metrics.jsonl")
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The resolved recipe."""
+        return read_toml(self.path / "config.toml")
+
+    def begin(self, config: Mapping[str, Any], *, resume: bool) -> None:
+        """Start a new run, or make sure that the one to resume has the same recipe.
+
+        Raises:
+            HoneError: a new run over an existing one; resuming nothing, a finished run, or with a changed recipe.
+        """
+        written = self.path / "config.toml"
+        if not resume:
+            if written.exists():
+                raise HoneError(
+                    "there is a run in this folder already",
+                    where=str(self.path),
+                    do="choose another folder (--run.out, --out), or add --resume to go on with it",
+                )
+            write_text(written, tomli_w.dumps(dict(config)))
+            return
+        if not written.exists():
+            raise HoneError("there is no run to resume", where=str(self.path), expected="a folder with config.toml")
+        before, now = dict(flatten(self.config)), dict(flatten(json.loads(json.dumps(config))))
+        changed = sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k))
+        if changed:
+            first = changed[0]
+            raise HoneError(
+                "the recipe has changed since this run began, so it cannot be resumed exactly",
+                where=f"{first} (and {len(changed) - 1} more)" if len(changed) > 1 else first,
+                got=repr(now.get(first)),
+                expected=repr(before.get(first)),
+                do="resume with the old recipe, or start a new run in another folder",
+            )
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Append one line to metrics.jsonl."""
+        append_json_line(self.path / "metrics.jsonl", {"step": step, **metrics})
+
+    def write_rollouts(self, step: int, lines: Sequence[Mapping[str, Any]]) -> None:
+        """Write rollouts/step-N.jsonl."""
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        write_text(self.path / "rollouts" / f"step-{step:06d}.jsonl", text)
+
+    def write_evaluation(self, name: str, result: Mapping[str, Any]) -> None:
+        """Write evals/NAME.json."""
+        write_json(self.path / "evals" / f"{name}.json", result)
+
+    # --- journal: outcomes that may depend on a clock, kept since the last checkpoint -------------------------------
+
+    def journal(self, step: int, outcomes: Mapping[tuple[int, int, int], Outcome]) -> None:
+        """Record a step's outcomes before they are learnt from, so that a resumed run sees the same ones."""
+        rows = [[*at, *_outcome_fields(outcome)] for at, outcome in outcomes.items()]
+        append_json_line(self.path / "journal.jsonl", {"step": step, "outcomes": rows})
+
+    def recorded(self, step: int) -> dict[tuple[int, int, int], Outcome]:
+        """The journalled outcomes of a step, by (group, sample, turn); {} where there are none."""
+        found: dict[tuple[int, int, int], Outcome] = {}
+        for line in read_json_lines(self.path / "journal.jsonl"):
+            if line["step"] == step:
+                for group, sample, turn, kind, *fields in line["outcomes"]:
+                    found[group, sample, turn] = Scored(*fields) if kind == "scored" else Failed(*fields)
+        return found
+
+    # --- checkpoints -------------------------------------------------------------------------------------------------
+
+    def checkpoints(self) -> list[tuple[int, Path]]:
+        """Complete checkpoints, oldest first, with their steps."""
+        found = [(int(p.name.split("-")[1]), p) for p in (self.path / "checkpoints").glob("step-*")]
+        return sorted(found)
+
+    def new_checkpoint(self, step: int) -> AbstractContextManager[Path]:
+        """Context manager: a folder to fill; it becomes ``checkpoints/step-N`` when whole."""
+        return new_directory(self.path / "checkpoints" / f"step-{step}")
+
+    def prune(self, keep: int | None) -> None:
+        """Delete all checkpoints but the latest and ``keep`` (the best), and the journal, which they outdate."""
+        for step, path in self.checkpoints()[:-1]:
+            if step != keep:
+                shutil.rmtree(path, ignore_errors=True)
+        (self.path / "journal.jsonl").unlink(missing_ok=True)
+
+    def rewind(self, step: int) -> None:
+        """Forget what was logged after ``step``: those steps are about to be made again."""
+        kept = [row for row in self.metrics if row["step"] <= step]
+        write_text(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in kept))
+        journal = read_json_lines(self.path / "journal.jsonl")
+        write_text(self.path / "journal.jsonl", "".join(json.dumps(row) + "\n" for row in journal))
+        for path in (self.path / "rollouts").glob("step-*.jsonl"):
+            if int(path.stem.split("-")[1]) > step:
+                path.unlink()
+
+    def publish(self, save: Callable[[Path], None]) -> None:
+        """Write the final ``model/`` through ``save(folder)``, atomically."""
+        with new_directory(self.model) as folder:
+            save(folder)
+
+
+def _outcome_fields(outcome: Outcome) -> list[Any]:
+    if isinstance(outcome, Failed):
+        return ["failed", outcome.reason, outcome.kind]
+    return ["scored", outcome.value, dict(outcome.criteria), outcome.answer, outcome.feedback]

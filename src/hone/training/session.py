@@ -1,0 +1,172 @@
+"""What every loop shares: steps from where the run stands, a line of metrics each, checkpoints, exact resume.
+
+A loop is a function ``body(step) -> metrics``; all its randomness must be keyed by the step.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from hone.algorithms.base import Algorithm, State
+from hone.core.errors import HoneError
+from hone.core.files import write_json
+from hone.core.progress import Progress
+from hone.models.policy import Policy, load
+from hone.training.optimiser import learning_rate, load_optimiser, make_optimiser, save_optimiser
+from hone.training.recipe import OptimiserConfig, RunConfig
+from hone.training.run import Run
+
+Metrics = dict[str, float]
+
+
+class Tracker(Protocol):
+    """Anywhere metrics go besides metrics.jsonl."""
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Take one step's metrics."""
+
+
+class Session:
+    """A policy in training inside a run directory.
+
+    Attributes:
+        state: the algorithm's state, replaced after every step.
+        best: highest held-out accuracy so far and its step.
+        resumed: this process went on from a checkpoint.
+    """
+
+    def __init__(
+        self, run: Run, policy: Policy, algorithm: Algorithm, optimiser: OptimiserConfig, config: RunConfig
+    ) -> None:
+        self.run, self.policy, self.algorithm = run, policy, algorithm
+        self.config, self.schedule = config, optimiser
+        self.optimiser = make_optimiser(list(policy.trainable()), optimiser)
+        self.state: State = algorithm.init_state()
+        self.best: tuple[float, int] | None = None
+        self.resumed = False
+        self.trackers = _trackers(config)
+
+    def drive(self, title: str, body: Callable[[int], Metrics], *, resume: bool, note: str = "reward") -> None:
+        """Run ``body`` for every step that is left and publish the final model.
+
+        Raises:
+            HoneError: the run to resume is finished already.
+        """
+        self.resumed = resume
+        start = self._restore() if resume else 0
+        if start >= self.config.steps:
+            raise HoneError(
+                "this run is finished: resuming it would do nothing",
+                where=str(self.run.path),
+                got=f"step {start} of {self.config.steps}",
+            )
+        with Progress(title, self.config.steps, done=start) as bar:
+            for step in range(start + 1, self.config.steps + 1):
+                began = time.perf_counter()
+                rate = learning_rate(self.schedule, step, self.config.steps)
+                for group in self.optimiser.param_groups:
+                    group["lr"] = rate
+                metrics = {**body(step), "lr": rate}
+                self.state = self.algorithm.update_state(self.state, metrics)
+                if step % self.config.save_every == 0 or step == self.config.steps:
+                    metrics |= self._checkpoint(step, metrics)
+                metrics["seconds_step"] = time.perf_counter() - began
+                self.run.log(step, metrics)
+                for tracker in self.trackers:
+                    tracker.log(step, metrics)
+                bar.advance(f"{note} {metrics[note]:.3f}" if note in metrics else "")
+        self.run.publish(self.policy.save)
+
+    def _checkpoint(self, step: int, metrics: Metrics) -> Metrics:
+        began = time.perf_counter()
+        if "accuracy" in metrics and (self.best is None or metrics["accuracy"] > self.best[0]):
+            self.best = (metrics["accuracy"], step)
+        with self.run.new_checkpoint(step) as folder:
+            self.policy.save(folder / "model")
+            save_optimiser(self.optimiser, folder / "optimiser.safetensors")
+            write_json(folder / "state.json", {"step": step, "algorithm": asdict(self.state), "best": self.best})
+        self.run.prune(keep=self.best[1] if self.best else None)
+        return {"seconds_checkpoint": time.perf_counter() - began}
+
+    def _restore(self) -> int:
+        """Load the latest checkpoint; 0 where there is none yet. Returns its step."""
+        checkpoints = self.run.checkpoints()
+        if not checkpoints:
+            self.run.rewind(0)
+            return 0
+        step, folder = checkpoints[-1]
+        self._load_weights(folder / "model")
+        load_optimiser(self.optimiser, folder / "optimiser.safetensors")
+        saved = json.loads((folder / "state.json").read_text())
+        self.state = dataclasses.replace(self.state, **saved["algorithm"])
+        self.best = tuple(saved["best"]) if saved["best"] else None
+        self.run.rewind(step)
+        return step
+
+    def _load_weights(self, folder: Path) -> None:
+        """Copy saved weights into the live policy, parameter by parameter."""
+        saved = load(dataclasses.replace(self.policy.config, path=str(folder)))
+        weights = dict(saved.trainable())
+        with torch.no_grad():
+            for name, parameter in self.policy.trainable():
+                parameter.copy_(weights[name])
+
+
+def timed(metrics: Metrics, name: str) -> AbstractContextManager[None]:
+    """Add the seconds a block took to ``metrics["seconds_" + name]``."""
+    return _Timer(metrics, f"seconds_{name}")
+
+
+class _Timer(AbstractContextManager[None]):
+    def __init__(self, metrics: Metrics, name: str) -> None:
+        self.metrics, self.name = metrics, name
+
+    def __enter__(self) -> None:
+        self.began = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self.metrics[self.name] = self.metrics.get(self.name, 0.0) + time.perf_counter() - self.began
+
+
+def _trackers(config: RunConfig) -> list[Tracker]:
+    trackers: list[Tracker] = []
+    if config.tensorboard:
+        trackers.append(_TensorBoard(Path(config.out)))
+    if config.wandb:
+        trackers.append(_WeightsAndBiases(config.wandb, config))
+    return trackers
+
+
+class _TensorBoard:
+    def __init__(self, out: Path) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise HoneError("run.tensorboard needs a package", do="pip install tensorboard") from error
+        self.writer: Any = SummaryWriter(str(out / "tensorboard"))  # type: ignore[no-untyped-call]
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        for name, value in metrics.items():
+            self.writer.add_scalar(name, value, step)
+        self.writer.flush()
+
+
+class _WeightsAndBiases:
+    def __init__(self, project: str, config: RunConfig) -> None:
+        try:
+            import wandb
+        except ImportError as error:
+            raise HoneError("run.wandb needs a package", do="pip install wandb") from error
+        self.run: Any = wandb.init(project=project, name=Path(config.out).name, config=asdict(config))
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        self.run.log(dict(metrics), step=step)
