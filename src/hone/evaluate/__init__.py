@@ -1,0 +1,1 @@
+"""How good a policy is: estimates with intervals, from trajectories or run files."""
