@@ -1,0 +1,1 @@
+"""The maths: pure tensor functions without input or output."""
