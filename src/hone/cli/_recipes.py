@@ -65,3 +65,28 @@ def read_recipe(path: str | None, settings: dict[str, str]) -> dict[str, Any]:
     for key, text in settings.items():
         set_key(values, key, literal(text))
     return values
+
+
+def fit_command(verb: str, usage: str, argv: list[str]) -> None:
+    """``hone pretrain`` and ``hone sft``: the same recipe, with and without a model to start from."""
+    positional, settings, given = split_flags(argv, frozenset({"help", "resume"}))
+    if "help" in given:
+        from hone.core.config import document
+        from hone.training.fit import FitRecipe
+
+        print(help_table(usage, document(FitRecipe)))
+        return
+    if len(positional) > 1:
+        raise HoneError(f"hone {verb} takes one recipe", got=" ".join(positional), do=f"hone {verb} --help")
+    values = read_recipe(positional[0] if positional else None, settings)
+    if verb == "sft" and "model" not in values:
+        raise HoneError("there is no model to fine-tune", where="model.path", do="give --model.path DIR")
+    if verb == "pretrain" and "model" in values:
+        raise HoneError("pretraining starts from scratch", where="[model]", do="use `hone sft` to go on with a model")
+
+    from hone.report.page import write_report
+    from hone.training.build import fit_recipe_from
+    from hone.training.fit import fit
+
+    made = fit(fit_recipe_from(values, where=positional[0] if positional else verb), resume="resume" in given)
+    print(f"model: {made.model}   report: {write_report(made.path)}")

@@ -7,6 +7,7 @@ from typing import Any
 
 from hone.core.config import build, build_named
 from hone.core.errors import HoneError
+from hone.training.fit import FitRecipe
 from hone.training.recipe import PACKAGES, Recipe
 
 
@@ -23,3 +24,18 @@ def recipe_from(values: Mapping[str, Any], where: str = "recipe") -> Recipe:
     for part in ("task", "algorithm"):
         values[part] = build_named(values[part], PACKAGES[part], part, f"{where} [{part}]")
     return build(Recipe, values, where)
+
+
+def fit_recipe_from(values: Mapping[str, Any], where: str = "recipe") -> FitRecipe:
+    """A supervised recipe from the tables of a TOML file.
+
+    Raises:
+        HoneError: a missing table, an unknown key or name, a value that is refused.
+    """
+    values = dict(values)
+    if not isinstance(values.get("data"), Mapping):
+        raise HoneError("the recipe has no [data]", where=where, do="give data.source or data.task.name")
+    data = dict(values["data"])
+    if isinstance(data.get("task"), Mapping):
+        data["task"] = build_named(data["task"], PACKAGES["task"], "task", f"{where} [data.task]")
+    return build(FitRecipe, {**values, "data": data}, where)

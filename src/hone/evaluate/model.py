@@ -1,0 +1,119 @@
+"""Evaluate a model on a task: sample, grade, judge."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from hone.core.errors import HoneError
+from hone.core.progress import Progress
+from hone.core.types import Trajectory
+from hone.engines.base import Engine, Sampling
+from hone.engines.embedded import EmbeddedEngine
+from hone.envs.base import Task
+from hone.evaluate.accuracy import Evaluation, evaluate, stratum_of
+from hone.models.chat import Renderer
+from hone.models.policy import ModelConfig, Policy
+from hone.rollout.episodes import Start, rollout
+
+
+@dataclass(frozen=True)
+class EvalConfig:
+    """How to evaluate.
+
+    Attributes:
+        split: "test" or "train".
+        questions: how many questions, from the first; 0 for all.
+        samples: sampled answers per question.
+        greedy: also one greedy answer per question.
+        threshold: a reward of at least this is correct.
+        seed: root of the sampling noise.
+        chunk: episodes in flight at once (memory, never the result).
+    """
+
+    split: str = "test"
+    questions: int = 0
+    samples: int = 1
+    greedy: bool = True
+    threshold: float = 1.0
+    seed: int = 0
+    chunk: int = 2048
+
+    def __post_init__(self) -> None:
+        """Refuse counts that mean nothing."""
+        if self.samples < 1 or self.questions < 0 or self.chunk < 1:
+            raise ValueError("samples and chunk must be at least 1, questions at least 0")
+
+
+@dataclass(frozen=True)
+class EvalRecipe:
+    """What ``hone eval`` does.
+
+    Attributes:
+        model: the policy.
+        task: a task, chosen by name.
+        sampling: how answers are drawn.
+        eval: how many, and how they are judged.
+    """
+
+    model: ModelConfig
+    task: Any
+    sampling: Sampling = field(default_factory=Sampling)
+    eval: EvalConfig = field(default_factory=EvalConfig)
+
+
+def evaluate_model(
+    policy: Policy, task: Task, sampling: Sampling, config: EvalConfig, *, engine: Engine | None = None
+) -> tuple[Evaluation, list[Trajectory]]:
+    """Sample ``samples`` answers (and a greedy one) per question and judge them.
+
+    Returns:
+        The evaluation, and the sampled trajectories in the order of (question, sample).
+
+    Raises:
+        HoneError: the split has no questions, or k is asked for that the samples cannot give.
+    """
+    size = task.size(config.split)
+    count = min(config.questions or size, size)
+    if count == 0:
+        raise HoneError("there is nothing to evaluate", where=f'split "{config.split}"', got="no questions")
+    engine = engine or EmbeddedEngine.of(policy)
+    starts = [Start(question, question, sample) for question in range(count) for sample in range(config.samples)]
+    greedy_starts = [Start(question, question, 0) for question in range(count)] if config.greedy else []
+    with Progress("evaluating", len(starts) + len(greedy_starts)) as bar:
+        sampled = _answers(policy, task, engine, starts, sampling, config, bar)
+        still = replace(sampling, temperature=0.0)
+        greedy = _answers(policy, task, engine, greedy_starts, still, config, bar)
+    ks = [2**i for i in range(config.samples.bit_length()) if 2**i <= config.samples]
+    stratum = stratum_of(task, config.split)
+    result = evaluate(sampled, greedy=greedy, ks=ks, threshold=config.threshold, stratum=stratum)
+    return result, sampled
+
+
+def _answers(
+    policy: Policy,
+    task: Task,
+    engine: Engine,
+    starts: Sequence[Start],
+    sampling: Sampling,
+    config: EvalConfig,
+    bar: Progress,
+) -> list[Trajectory]:
+    found: list[Trajectory] = []
+    engine.sync(0)
+    renderer = Renderer(policy.tokenizer)
+    for first in range(0, len(starts), config.chunk):
+        part = starts[first : first + config.chunk]
+        found += rollout(
+            engine,
+            task,
+            renderer,
+            part,
+            sampling,
+            noise=(config.seed, "evaluate"),
+            split=config.split,
+            max_length=policy.max_length,
+        )
+        bar.advance(by=len(part))
+    return found

@@ -1,0 +1,198 @@
+"""The supervised loop: pretraining and supervised fine-tuning on rows of text."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from hone.algorithms.nll import NLL
+from hone.core.config import plain
+from hone.core.errors import HoneError
+from hone.core.seeding import key, permutation_index
+from hone.data.rows import Row, encode_pairs, encode_text, pad_rows
+from hone.data.sources import read_examples
+from hone.models.policy import ModelConfig, Policy, load
+from hone.models.score import score
+from hone.models.tiny import TinyConfig, create_tiny
+from hone.models.tokenizer import bpe_tokenizer, byte_tokenizer, char_tokenizer
+from hone.training.recipe import PACKAGES, OptimiserConfig, RunConfig
+from hone.training.run import Run
+from hone.training.session import Metrics, Session, timed
+from hone.training.update import micro_batches, update
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What to learn from.
+
+    Attributes:
+        source: a file (JSONL, Parquet, text; .gz too) or a hub data set.
+        task: a task whose ``corpus(n, seed)`` generates the text instead.
+        examples: how many examples a task generates.
+        columns: names of the columns where they differ: ``prompt = "question"``, ``completion = "answer"``.
+        train_on: every token, or the completion (and the end token) only.
+        validation: share of the examples held out, by content.
+        max_length: longest row in tokens; longer text is cut into rows, longer pairs are left out and counted.
+    """
+
+    source: str | None = None
+    task: Any = None
+    examples: int = 20000
+    columns: dict[str, str] = field(default_factory=dict)
+    train_on: Literal["all", "completion"] = "completion"
+    validation: float = 0.02
+    max_length: int = 512
+
+    def __post_init__(self) -> None:
+        """Exactly one origin."""
+        if (self.source is None) == (self.task is None):
+            raise ValueError("give either data.source or data.task")
+        if not 0 <= self.validation < 1:
+            raise ValueError(f"data.validation is {self.validation}; it is a share from 0 to below 1")
+
+
+@dataclass(frozen=True)
+class FitRecipe:
+    """A supervised run.
+
+    Attributes:
+        data: what to learn from.
+        model: the model to start from; none to pretrain a tiny one from scratch.
+        tiny: shape of that tiny model.
+        tokenizer: its tokenizer: characters of the data, bytes, or byte-pair encoding of ``vocabulary`` entries.
+        vocabulary: size of a byte-pair vocabulary.
+        rows: rows per optimiser step.
+        micro_tokens: most tokens of one forward pass.
+        optimiser: AdamW.
+        run: the run directory; ``evaluate_every`` measures the validation loss.
+    """
+
+    data: DataConfig
+    model: ModelConfig | None = None
+    tiny: TinyConfig = field(default_factory=TinyConfig)
+    tokenizer: Literal["char", "byte", "bpe"] = "char"
+    vocabulary: int = 2048
+    rows: int = 64
+    micro_tokens: int = 16384
+    optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(lr=2e-3, warmup=100, schedule="linear"))
+    run: RunConfig = field(default_factory=lambda: RunConfig(out="runs/base", steps=1000, save_every=500))
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that mean nothing."""
+        if self.rows < 1 or self.micro_tokens < 1:
+            raise ValueError("rows and micro_tokens must be at least 1")
+
+
+Example = tuple[str, str]
+"""(prompt, completion); plain text has an empty prompt."""
+
+
+def fit(recipe: FitRecipe, *, resume: bool = False) -> Run:
+    """Pretrain or fine-tune by a recipe; returns the finished run.
+
+    Raises:
+        HoneError: the data or the model cannot be used, or the run cannot be resumed.
+    """
+    run = Run(Path(recipe.run.out))
+    examples = _examples(recipe.data, recipe.run.seed)
+    policy = load(recipe.model) if recipe.model else _from_scratch(recipe, examples)
+    run.begin(plain(recipe, PACKAGES), resume=resume)
+    train_rows, held_out = _rows(recipe, policy, examples)
+    loop = FitLoop(recipe, policy, run, train_rows, held_out)
+    parameters = sum(p.numel() for _, p in policy.trainable())
+    print(
+        f"{len(train_rows):,} rows to train on, {len(held_out):,} held out; {recipe.rows} rows a step; "
+        f"{parameters:,} trainable parameters on {policy.device}",
+        file=sys.stderr,
+    )
+    loop.session.drive("fit" if recipe.model else "pretraining", loop.step, resume=resume, note="loss")
+    return run
+
+
+class FitLoop:
+    """One step of supervised training."""
+
+    def __init__(
+        self, recipe: FitRecipe, policy: Policy, run: Run, rows: Sequence[Row], held_out: Sequence[Row]
+    ) -> None:
+        self.recipe, self.policy, self.rows, self.held_out = recipe, policy, rows, held_out
+        self.session = Session(run, policy, NLL(), recipe.optimiser, recipe.run)
+
+    def step(self, step: int) -> Metrics:
+        """One update on the next ``rows`` rows of the keyed stream."""
+        metrics: Metrics = {}
+        first = (step - 1) * self.recipe.rows
+        order = [permutation_index(self.recipe.run.seed, first + i, len(self.rows)) for i in range(self.recipe.rows)]
+        with timed(metrics, "learn"):
+            batch = pad_rows([self.rows[i] for i in order], self.policy.pad_id).to(self.policy.device)
+            seen = update(
+                self.policy,
+                self.session.optimiser,
+                NLL(),
+                batch,
+                self.session.state,
+                micro_tokens=self.recipe.micro_tokens,
+                clip=self.recipe.optimiser.clip,
+            )
+        metrics |= {"loss": seen["loss"], "grad_norm": seen["grad_norm"], "tokens": float(batch.train.sum())}
+        metrics["tokens_per_second_learning"] = float(batch.mask.sum()) / max(metrics["seconds_learn"], 1e-9)
+        every = self.recipe.run.evaluate_every
+        if self.held_out and every and step % every == 0:
+            with timed(metrics, "evaluate"):
+                metrics["validation_loss"] = self.validation_loss()
+        return metrics
+
+    def validation_loss(self) -> float:
+        """Mean negative log-likelihood per trained token of the held-out rows, in nats."""
+        batch = pad_rows(self.held_out, self.policy.pad_id).to(self.policy.device)
+        total = 0.0
+        with torch.no_grad():
+            for index in micro_batches(batch, "token", self.recipe.micro_tokens):
+                micro = batch.rows(index)
+                total -= float(score(self.policy, micro, needs=frozenset()).logprob[micro.train].sum())
+        return total / max(int(batch.train.sum()), 1)
+
+
+def _examples(data: DataConfig, seed: int) -> list[Example]:
+    if data.task is None:
+        assert data.source is not None
+        return read_examples(data.source, data.columns)
+    if not hasattr(data.task, "corpus"):
+        raise HoneError("this task generates no corpus", where="data.task", got=type(data.task).__name__)
+    return list(data.task.corpus(data.examples, seed))
+
+
+def _from_scratch(recipe: FitRecipe, examples: Sequence[Example]) -> Policy:
+    texts = [prompt + completion for prompt, completion in examples]
+    makers = {
+        "char": lambda: char_tokenizer(texts),
+        "byte": byte_tokenizer,
+        "bpe": lambda: bpe_tokenizer(texts, recipe.vocabulary),
+    }
+    return create_tiny(recipe.tiny, makers[recipe.tokenizer](), recipe.run.seed)
+
+
+def _rows(recipe: FitRecipe, policy: Policy, examples: Sequence[Example]) -> tuple[list[Row], list[Row]]:
+    """Train and held-out rows; an example's side depends on its text alone, so duplicates fall on one side."""
+    share = recipe.data.validation
+    sides: tuple[list[Example], list[Example]] = ([], [])
+    for prompt, completion in examples:
+        held_out = key("validation", prompt, completion) < share * 2**64
+        sides[held_out].append((prompt, completion))
+    rows = tuple(_encode(recipe.data, policy, side) for side in sides)
+    if not rows[0]:
+        raise HoneError("no row is left to train on", got=f"{len(examples)} examples", do="raise data.max_length")
+    return rows[0], rows[1]
+
+
+def _encode(data: DataConfig, policy: Policy, examples: Sequence[Example]) -> list[Row]:
+    length = min(data.max_length, policy.max_length or data.max_length)
+    texts = [completion for prompt, completion in examples if not prompt]
+    pairs = [(prompt, completion) for prompt, completion in examples if prompt]
+    rows = encode_text(policy.tokenizer, texts, length) if texts else []
+    return rows + encode_pairs(policy.tokenizer, pairs, length, train_prompt=data.train_on == "all")
