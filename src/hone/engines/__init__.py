@@ -1,0 +1,1 @@
+"""Floor 3, engines: tokens in, tokens and log-probabilities out."""

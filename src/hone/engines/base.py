@@ -14,12 +14,12 @@ class Sampling:
     """How completions are drawn.
 
     Attributes:
-        temperature: logits are divided by it; 0 is greedy (log-probabilities are then those at temperature 1).
+        temperature: logits are divided by it; 0 is greedy (log-probabilities are then at temperature 1).
         top_k: keep the k likeliest tokens; 0 keeps all.
         top_p: keep the smallest set of likeliest tokens whose probability reaches p; 1 keeps all.
         min_tokens: the end token cannot be drawn before this many tokens.
         max_tokens: a completion of this many tokens stops with reason "length".
-        stop: texts that end a completion once its decoded tokens contain one; the tokens that spell it are kept.
+        stop: texts that end a completion once its decoded tokens contain one; their tokens are kept.
     """
 
     temperature: float = 1.0
@@ -39,12 +39,13 @@ class Sampling:
             raise ValueError(f"top_k is {self.top_k}; it must be 0 (all tokens) or positive")
         if self.max_tokens < 1 or not 0 <= self.min_tokens <= self.max_tokens:
             raise ValueError(
-                f"min_tokens is {self.min_tokens} and max_tokens {self.max_tokens}; expected 0 ≤ min_tokens ≤ max_tokens"
+                f"min_tokens is {self.min_tokens} and max_tokens {self.max_tokens}; "
+                "expected 0 ≤ min_tokens ≤ max_tokens"
             )
 
     @property
     def truncated(self) -> bool:
-        """The distribution sampled from is not the learner's (law 5): refused in training unless asked for."""
+        """The distribution sampled from is not the learner's: refused in training unless asked for."""
         return self.top_k > 0 or self.top_p < 1 or self.min_tokens > 0 or self.temperature == 0
 
 
@@ -78,7 +79,7 @@ class Engine(Protocol):
         """
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
-        """Submit and collect these requests; completions in the order of the requests. Nothing else may be in flight."""
+        """Submit and collect these requests; completions in their order. Nothing else may be in flight."""
 
     def sync(self, policy_version: int) -> None:
-        """The weights have changed: forget every cached prefix and stamp later completions with this version."""
+        """The weights have changed: forget every cached prefix; later completions carry this version."""

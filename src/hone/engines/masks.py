@@ -1,0 +1,85 @@
+"""Attention masks for rows that end together: additive, four-dimensional, in the form a model takes.
+
+Dimensions: N rows, Q query columns, L key columns.
+
+transformers hands a 4-D mask through to the attention layers unchanged. Models whose layers differ take one
+mask per layer type, in a dictionary; a model with one sliding window over all layers takes that window's
+mask.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_TYPES = frozenset({"full_attention", "sliding_attention"})
+
+
+@dataclass(frozen=True)
+class MaskForm:
+    """How a model wants its mask.
+
+    Attributes:
+        types: the layer types it needs masks for.
+        mapping: hand over ``{type: mask}`` instead of one mask.
+        window: width of the sliding window; a query sees the ``window`` newest tokens, itself included.
+    """
+
+    types: tuple[str, ...]
+    mapping: bool = False
+    window: int | None = None
+
+    def build(self, start_N: Tensor, first: int, cursor: int, queries: int, dtype: torch.dtype) -> Any:
+        """Masks [N,1,Q,L] for the columns ``first .. cursor``, the last ``queries`` of them asking.
+
+        Args:
+            start_N: [N] int64, each row's first live column.
+            first: first key column.
+            cursor: last key column (included), the one written in this pass.
+            queries: Q.
+            dtype: the model's; 0 where a query sees a key, the least finite number elsewhere.
+        """
+        key_L = torch.arange(first, cursor + 1, device=start_N.device)
+        query_Q1 = key_L[-queries:, None]
+        seen = (key_L >= start_N[:, None])[:, None, None, :]
+        if queries > 1:
+            # A padding query sees itself: a row without any visible key would be NaN, and NaN spreads.
+            seen = seen & (key_L <= query_Q1) | (key_L == query_Q1)
+        masks = {}
+        for kind in self.types:
+            visible = seen
+            if kind == "sliding_attention" and self.window is not None:
+                visible = seen & (query_Q1 - key_L < self.window)
+            masks[kind] = torch.zeros(visible.shape, dtype=dtype, device=start_N.device)
+            masks[kind].masked_fill_(~visible, torch.finfo(dtype).min)
+        return masks if self.mapping else masks[self.types[0]]
+
+
+def text_config(model: Any) -> Any:
+    """The configuration of a model's language part."""
+    return model.config.get_text_config()
+
+
+def candidates(config: Any, max_length: int | None) -> list[MaskForm]:
+    """The mask forms a model may take, likeliest first; none where its layers are of an unknown kind.
+
+    Args:
+        config: of the language model.
+        max_length: the longest row there will be; a full mask passes for a sliding one only up to the window.
+    """
+    window = getattr(config, "sliding_window", None)
+    kinds = getattr(config, "layer_types", None)
+    if kinds is not None:
+        types = tuple(sorted(set(kinds)))
+        if not set(types) <= _TYPES or ("sliding_attention" in types and window is None):
+            return []
+        forms = [MaskForm(types, mapping=len(types) > 1, window=window)]
+        return forms if len(types) > 1 else [*forms, MaskForm(types, mapping=True, window=window)]
+    full = MaskForm(("full_attention",))
+    if window is None:
+        return [full]
+    sliding = MaskForm(("sliding_attention",), window=window)
+    return [sliding, full] if max_length is not None and max_length <= window else [sliding]
