@@ -1,0 +1,1 @@
+"""Agents and planners in tables: bandits, dynamic programming, temporal differences, Dyna."""

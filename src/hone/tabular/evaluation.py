@@ -1,4 +1,4 @@
-"""Policy evaluation: the value of following a policy, by a linear solve, by sweeps, or for a number of steps."""
+"""Policy evaluation: the value of a policy, by linear solve, by sweeps, or for a number of steps."""
 
 from __future__ import annotations
 
@@ -102,4 +102,4 @@ def evaluate_steps(mdp: MDP, policy: ArrayLike, gamma: float, steps: int) -> Flo
 def random_policy(mdp: MDP) -> Floats:
     """[S, A] equal probabilities for the actions that each state has."""
     allowed = mdp.allowed_AS.T.astype(float)
-    return allowed / allowed.sum(1, keepdims=True)
+    return np.asarray(allowed / allowed.sum(1, keepdims=True))

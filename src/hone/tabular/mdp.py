@@ -1,6 +1,7 @@
 """Markov decision processes as arrays: the one model that every planner reads.
 
-Suffixes: S states, A actions. Arrays over both are stored action by action (``_AS``), because the maximum over
+Suffixes: S states, A actions. Arrays over both are stored action by action (``_AS``), because the maximum
+    over
 actions is then a maximum over whole rows; what a user gives and gets is ``_SA``.
 """
 
@@ -29,8 +30,9 @@ class MDP:
     """A finite Markov decision process; make it with :meth:`build`, which validates.
 
     Attributes:
-        transition: [A·S, S] probabilities, CSR or dense; row ``a·S + s``. Rows of terminal states and of actions that
-            are not allowed are zero, so a Bellman backup gives terminal states the value 0 without a special case.
+        transition: [A·S, S] probabilities, CSR or dense; row ``a·S + s``. Rows of terminal states and of
+            actions that are not allowed are zero, so a Bellman backup gives terminal states the value 0
+            without a special case.
         reward_AS: expected reward of taking the action in the state; 0 where the row is zero.
         terminal_S: states in which nothing happens any more.
         allowed_AS: which actions a state has; all of them in a terminal state, where they do nothing.
@@ -44,12 +46,12 @@ class MDP:
     @property
     def states(self) -> int:
         """S."""
-        return self.reward_AS.shape[1]
+        return int(self.reward_AS.shape[1])
 
     @property
     def actions(self) -> int:
         """A."""
-        return self.reward_AS.shape[0]
+        return int(self.reward_AS.shape[0])
 
     @classmethod
     def build(
@@ -68,8 +70,8 @@ class MDP:
             allowed: [S, A] mask of the actions each state has (default: all).
 
         Raises:
-            HoneError: shapes that do not fit, a value that is not finite, a negative probability, a row that does not
-                sum to 1 (named by state and action), a state that is not terminal and has no action.
+            HoneError: shapes that do not fit, a value that is not finite, a negative probability, a row that
+                does not sum to 1 (named by state and action), a state that is not terminal and has no action.
         """
         transition, actions, states = _stack(transitions)
         reward = np.asarray(rewards, dtype=float)
@@ -94,7 +96,7 @@ class MDP:
         return cls(transition, np.ascontiguousarray(reward_AS), terminal_S, allowed_AS | terminal_S)
 
     def backup(self, value_S: Floats, gamma: float) -> Floats:
-        """[A, S] one-step look-ahead ``r(s,a) + γ Σ_t p(t|s,a) v(t)``; −∞ for actions that are not allowed."""
+        """[A, S] look-ahead ``r(s,a) + γ Σ_t p(t|s,a) v(t)``; −∞ for actions that are not allowed."""
         q_AS: Floats = (self.transition @ value_S).reshape(self.actions, self.states)
         q_AS *= gamma
         q_AS += self.reward_AS
@@ -147,7 +149,7 @@ class MDP:
         )
         return mix @ self.transition, np.einsum("as,sa->s", self.reward_AS, chosen)
 
-    def _check_allowed(self, refused_S: Bools) -> None:
+    def _check_allowed(self, refused_S: Any) -> None:
         if refused_S.any():
             raise HoneError(
                 "the policy takes an action that is not allowed", where=f"state {int(refused_S.argmax())}"

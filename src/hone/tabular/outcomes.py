@@ -1,6 +1,7 @@
-"""What can happen after each action, as arrays: the bridge from Gymnasium's tables to planners and simulators.
+"""What can happen after each action, as arrays: from Gymnasium's tables to planners and simulators.
 
-Suffixes: S states, A actions, B branches (most outcomes that any one action has; shorter lists are padded with
+Suffixes: S states, A actions, B branches (most outcomes that any one action has; shorter lists are padded
+    with
 probability 0).
 """
 
@@ -48,8 +49,8 @@ class Outcomes:
         """The table of a Gymnasium environment.
 
         Read from ``P[state][action] = [(probability, next state, reward, terminated), ...]`` and
-        ``initial_state_distrib`` (Gymnasium's toy-text convention), else from the arrays ``transition_SAS`` [S,A,S],
-        ``reward_SA`` [S,A] and ``initial_state_distrib`` (a model that never ends).
+        ``initial_state_distrib`` (Gymnasium's toy-text convention), else from the arrays ``transition_SAS``
+        [S,A,S], ``reward_SA`` [S,A] and ``initial_state_distrib`` (a model that never ends).
 
         Raises:
             HoneError: spaces that are not discrete, or an environment that shows no table.
@@ -64,7 +65,7 @@ class Outcomes:
         raise HoneError(
             "the environment shows no table of its transitions",
             got=type(plain).__name__,
-            expected="an attribute P as in Gymnasium's toy-text environments, or transition_SAS and reward_SA",
+            expected="an attribute P as Gymnasium's toy-text environments have, or transition_SAS",
             do="learn from it (GymnasiumEnvironments) instead of planning in it",
         )
 
@@ -88,7 +89,7 @@ class Outcomes:
 
     @classmethod
     def from_mdp(cls, mdp: MDP, start: Any = None) -> Outcomes:
-        """Outcomes whose rewards are the model's expected rewards; actions not allowed leave the state as it is.
+        """Outcomes whose rewards are the model's expected ones; actions not allowed leave the state as it is.
 
         An episode ends when a terminal state is entered.
         """
@@ -109,8 +110,9 @@ class Outcomes:
     def mdp(self) -> MDP:
         """The model for planners, sparse, with expected rewards.
 
-        A state that is entered only by outcomes that end the episode becomes terminal. Where such a state is also
-        entered without an end (Taxi), the ending outcomes lead to one extra terminal state, number S, instead.
+        A state that is entered only by outcomes that end the episode becomes terminal. Where such a state is
+        also entered without an end (Taxi), the ending outcomes lead to one extra terminal state, number S,
+        instead.
 
         Raises:
             HoneError: a row is not a distribution.
@@ -176,4 +178,4 @@ def _start(start: Any, states: int) -> Floats:
         raise HoneError(
             "the start distribution does not fit", got=f"{start_S.shape}", expected=f"({states},), sum 1"
         )
-    return start_S / start_S.sum()
+    return np.asarray(start_S / start_S.sum())

@@ -1,7 +1,7 @@
 """Which states can end: what γ = 1 needs.
 
-A policy is *proper* if it reaches a terminal state with probability 1 from everywhere. Without discounting only such
-policies have a value in general, so at γ = 1 every planner here finds the best **proper** policy.
+A policy is *proper* if it reaches a terminal state with probability 1 from everywhere. Without discounting
+only such policies have a value in general, so at γ = 1 every planner here finds the best **proper** policy.
 """
 
 from __future__ import annotations
@@ -38,15 +38,16 @@ def check_proper(transition_SS: Any, terminal_S: Bools) -> None:
 
 
 def proper_policy(mdp: MDP) -> Ints:
-    """[S] actions each of which may lead one step nearer to a terminal state; reaches one with probability 1."""
+    """[S] actions each of which may lead one step nearer to a terminal state; reaches one for certain."""
     return _nearer(mdp, mdp.allowed_AS)[1]
 
 
 def greedy(mdp: MDP, q_AS: Floats, gamma: float, slack: float = 1e-9) -> Ints:
     """[S] actions of largest value; ties go to the lowest action, except at γ = 1.
 
-    There a tied action may postpone the end for ever (walking into a wall costs nothing), so among the actions
-    within ``slack`` of the best (relative to the largest value) the one that leads to an end is taken.
+    There a tied action may postpone the end for ever (walking into a wall costs nothing), so among the
+    actions within ``slack`` of the best (relative to the largest value) the one that leads to an end is
+    taken.
     """
     best_S = q_AS.max(axis=0)
     policy_S: Ints = q_AS.argmax(axis=0)
@@ -58,7 +59,7 @@ def greedy(mdp: MDP, q_AS: Floats, gamma: float, slack: float = 1e-9) -> Ints:
 
 
 def _nearer(mdp: MDP, usable_AS: Bools) -> tuple[Bools, Ints]:
-    """Where an end can be reached by usable actions, and the first usable action that may lead nearer to it."""
+    """Where usable actions can reach an end, and the first usable action that may lead nearer to it."""
     rows = sparse.coo_array(mdp.transition)
     state, action = rows.row % mdp.states, rows.row // mdp.states
     keep = usable_AS[action, state] & (rows.data > 0)
@@ -73,7 +74,7 @@ def _nearer(mdp: MDP, usable_AS: Bools) -> tuple[Bools, Ints]:
 
 
 def _parents(transition: Any, terminal_S: Bools) -> Ints:
-    """[S] the next state on a shortest way to the end (S itself marks a terminal state, −1 that there is no way)."""
+    """[S] the next state on a shortest way to the end (S: it is one; −1: there is none)."""
     states = len(terminal_S)
     edges = sparse.coo_array(transition)
     keep = edges.data > 0

@@ -75,8 +75,8 @@ def solution(
 def start_values(mdp: MDP, gamma: float, initial: ArrayLike | None = None) -> Floats:
     """[S] where to start: what the caller gives, else 0, else (γ = 1) the values of some proper policy.
 
-    From below, value iteration without discounting converges to the best *proper* policy's values; from 0 it may
-    stop at the value of never ending, where that costs nothing.
+    From below, value iteration without discounting converges to the best *proper* policy's values; from 0 it
+    may stop at the value of never ending, where that costs nothing.
 
     Raises:
         HoneError: the discount does not suit the model, or the initial values do not fit.
@@ -101,6 +101,6 @@ def no_convergence(method: str, change: float, sweeps: int, tolerance: float) ->
         f"{method} did not converge",
         got=f"a change of {change:.3g} after {sweeps} sweeps",
         expected=f"{tolerance:.3g} or less",
-        do="raise the tolerance (rounding limits it to about 1e-15 of the values), or check with gamma = 1 that no "
-        "endless loop earns reward",
+        do="raise the tolerance (rounding limits it to about 1e-15 of the values), or check "
+        "with gamma = 1 that no endless loop earns reward",
     )

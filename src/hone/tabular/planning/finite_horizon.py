@@ -1,4 +1,4 @@
-"""Backward induction: the best that can be done in a fixed number of steps, with a policy that knows the time."""
+"""Backward induction: what can be done in a fixed number of steps, by a policy that sees the time."""
 
 from __future__ import annotations
 

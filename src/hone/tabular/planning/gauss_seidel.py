@@ -21,10 +21,11 @@ def gauss_seidel(
     """Sweep through the states in place until the Bellman residual is ``tolerance`` or less.
 
     Args:
-        blocks: how many blocks a sweep has. One state each (the classical method) up to 1,000 states by default, then
-            64 blocks, each of which is one matrix product. One block is synchronous value iteration.
-        order: [S] the order of the states in a sweep (default: by number). Information travels a whole sweep's length
-            along it.
+        blocks: how many blocks a sweep has. One state each (the classical method) up to 1,000 states by
+            default, then 64 blocks, each of which is one matrix product. One block is synchronous value
+            iteration.
+        order: [S] the order of the states in a sweep (default: by number). Information travels a whole
+            sweep's length along it.
 
     Raises:
         HoneError: the discount does not suit the model; no convergence within ``max_sweeps``.
@@ -46,7 +47,8 @@ def gauss_seidel(
             largest = max(largest, float(np.abs(best - value_S[block]).max()))
             value_S[block] = best
         residuals.append(largest)
-        # A sweep's changes were measured against values that moved meanwhile: the residual is taken afterwards.
+        # A sweep's changes were measured against values that moved meanwhile: the residual is taken
+        # afterwards.
         if largest <= tolerance and mdp.residual(value_S, gamma) <= tolerance:
             return solution(mdp, value_S, gamma, backups=len(residuals) * states, residuals=residuals)
     raise no_convergence("Gauss-Seidel value iteration", residuals[-1], max_sweeps, tolerance)

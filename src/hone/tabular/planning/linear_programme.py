@@ -13,13 +13,13 @@ from hone.tabular.proper import check_discount
 
 
 def linear_programme(mdp: MDP, gamma: float) -> Solution:
-    """Minimise ``Σ_s v(s)`` subject to ``v(s) ≥ r(s,a) + γ Σ_t p(t|s,a) v(t)``, with v = 0 in terminal states.
+    """Minimise ``Σ_s v(s)`` subject to ``v(s) ≥ r(s,a) + γ Σ_t p(t|s,a) v(t)``, v = 0 at terminals.
 
     Solved by HiGHS; for small models (some thousand states). At γ = 1 the optimum is that of proper policies.
 
     Raises:
-        HoneError: the discount does not suit the model, or the programme has no solution (an endless loop earns
-            reward).
+        HoneError: the discount does not suit the model, or the programme has no solution (an endless loop
+            earns reward).
     """
     check_discount(mdp, gamma)
     states = mdp.states

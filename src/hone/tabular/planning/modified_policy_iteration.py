@@ -1,4 +1,4 @@
-"""Modified policy iteration: a greedy backup, then several cheap sweeps of the policy it chose (Puterman & Shin 1978)."""
+"""Modified policy iteration (Puterman & Shin 1978): a greedy backup, then cheap sweeps of that policy."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def modified_policy_iteration(
 ) -> Solution:
     """Alternate one full backup with ``evaluation_sweeps`` backups of the greedy policy alone.
 
-    A policy's sweep reads one row per state instead of A and takes no maximum. With 0 evaluation sweeps it is value
-    iteration, with infinitely many policy iteration.
+    A policy's sweep reads one row per state instead of A and takes no maximum. With 0 evaluation sweeps it is
+    value iteration, with infinitely many policy iteration.
 
     Raises:
         HoneError: the discount does not suit the model; no convergence within ``max_sweeps`` greedy backups.

@@ -25,15 +25,17 @@ def policy_iteration(
 ) -> Solution:
     """Improve a policy until it is stable; a tied action is never exchanged.
 
-    Evaluation is a direct linear solve: exact, and heavy beyond some ten thousand states unless the model is nearly a
+    Evaluation is a direct linear solve: exact, and heavy beyond some ten thousand states unless the model is
+        nearly a
     chain; :func:`~hone.tabular.planning.modified_policy_iteration.modified_policy_iteration` scales.
 
     Args:
-        initial: [S] actions to start from; by default the first allowed action, at γ = 1 a policy that always ends.
+        initial: [S] actions to start from; by default the first allowed action, at γ = 1 a policy that always
+            ends.
 
     Raises:
-        HoneError: the discount does not suit the model; at γ = 1 the initial policy never ends, or an endless loop
-            earns reward so that no optimum exists.
+        HoneError: the discount does not suit the model; at γ = 1 the initial policy never ends, or an endless
+            loop earns reward so that no optimum exists.
     """
     check_discount(mdp, gamma)
     state = np.arange(mdp.states)

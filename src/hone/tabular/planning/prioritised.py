@@ -1,4 +1,4 @@
-"""Prioritised value iteration: back up only where the Bellman error is large, then look at the predecessors."""
+"""Prioritised value iteration: back up only where the Bellman error is large, then look at predecessors."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def prioritised(
 ) -> Solution:
     """Back up in each pass the states whose error is at least ``share`` of the largest, until all are small.
 
-    The priorities of prioritised sweeping (Moore and Atkeson 1993) with the heap replaced by a threshold, so that a
-    pass is a few array operations; ``share=1`` is the strict order, up to ties.
+    The priorities of prioritised sweeping (Moore and Atkeson 1993) with the heap replaced by a threshold, so
+    that a pass is a few array operations; ``share=1`` is the strict order, up to ties.
 
     Raises:
         HoneError: the discount does not suit the model; no convergence within ``max_backups`` state backups.

@@ -18,9 +18,12 @@ def value_iteration(
 ) -> Solution:
     """Sweep until the Bellman residual is ``tolerance`` or less.
 
-    In a model without terminal states every sweep also adds the constant ``γ/(1−γ)`` times the middle of the smallest
-    and the largest change: MacQueen's (1966) bounds put the optimum within half that span of it. A constant commutes
-    with the backup, so the contraction is the same in span and much faster in the maximum norm when the chain mixes.
+    In a model without terminal states every sweep also adds the constant ``γ/(1−γ)`` times the middle of the
+    smallest
+    and the largest change: MacQueen's (1966) bounds put the optimum within half that span of it. A constant
+        commutes
+    with the backup, so the contraction is the same in span and much faster in the maximum norm when the chain
+    mixes.
 
     Raises:
         HoneError: the discount does not suit the model; no convergence within ``max_sweeps``.
