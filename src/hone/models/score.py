@@ -1,13 +1,31 @@
 """The learner's view of a batch: log-probability, entropy and value of every token, in whatever layout is fastest.
 
 ``score`` is the only place that knows how rows are laid out for the forward pass; here the plain padded layout.
+
+Dimensions: B rows, T positions, D width, V vocabulary, N scored tokens (``train | sampled``) of the batch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 (torch's own custom)
+from torch.utils.checkpoint import checkpoint
+
+from hone.core.batch import Batch
+from hone.models.heads import ValueHead
+from hone.models.logits import forward, inner
+
+if TYPE_CHECKING:
+    from hone.models.policy import Policy
+
+_CHUNK = {"cpu": 1 << 24, "cuda": 1 << 27}
+"""Most float32 logits alive at once, by kind of device."""
 
 
 @dataclass(frozen=True)
@@ -15,11 +33,114 @@ class Scores:
     """Columns aligned with the batch: entry t speaks of token t given the tokens before it.
 
     Attributes:
-        logprob: [B,T] float32; 0 at position 0 and on padding.
-        entropy: [B,T] float32 entropy of the distribution token t was drawn from, or None.
-        value: [B,T] float32 value of the state before token t, or None.
+        logprob: [B,T] float32; 0 at position 0 and on tokens that are neither trained nor sampled.
+        entropy: [B,T] float32 entropy of the distribution token t was drawn from, or None; 0 as above.
+        value: [B,T] float32 value of the state before token t, or None; 0 as above.
+        last_value: [B] float32 value of the state after a row's last token (for bootstrapping), or None.
     """
 
     logprob: Tensor
     entropy: Tensor | None = None
     value: Tensor | None = None
+    last_value: Tensor | None = None
+
+
+def score(
+    policy: Policy | nn.Module,
+    batch: Batch,
+    *,
+    needs: frozenset[str] = frozenset(),
+    temperature: float = 1.0,
+    value_head: ValueHead | None = None,
+) -> Scores:
+    """Score the tokens of a batch that are trained or were sampled.
+
+    ``logprob[b,t] = log softmax(logits[b,t−1] / temperature)[tokens[b,t]]`` in float32. Gradients flow unless they
+    are switched off around the call; a batch with nothing to score still has a graph, with gradients of zero.
+    Logits are made for scored tokens only, in chunks that the backward pass makes again, so [B,T,V] never exists.
+
+    Args:
+        policy: the policy, or a causal language model.
+        batch: rows of tokens.
+        needs: what to compute besides log-probabilities: "entropy", "value"; other names are ignored.
+        temperature: the sampler's; 0 (greedy) scores at temperature 1.
+        value_head: by default the policy's own.
+
+    Raises:
+        LookupError: a value is needed and there is no value head.
+    """
+    model = policy if isinstance(policy, nn.Module) else policy.model
+    value_head = value_head or (None if isinstance(policy, nn.Module) else policy.value_head)
+    if "value" in needs and value_head is None:
+        raise LookupError(
+            "values are needed but the policy has no value head: call policy.add_value_head() first"
+        )
+    scored_BT = (batch.train | batch.sampled) & batch.mask
+    scored_BT[:, 0] = False
+    row_N, at_N = scored_BT.nonzero(as_tuple=True)
+    # The last column predicts nothing; only the value of the final state needs it.
+    width = batch.tokens.shape[1] if "value" in needs else max(batch.tokens.shape[1] - 1, 1)
+
+    with _checkpointed(model):
+        run = forward(model, batch.tokens[:, :width], batch.mask[:, :width])
+    logprob_N, entropy_N = _token_scores(
+        run.states[row_N, at_N - 1],
+        batch.tokens[row_N, at_N],
+        run.head,
+        inner(model).config.get_text_config().vocab_size,
+        temperature or 1.0,
+        "entropy" in needs,
+    )
+
+    def spread(x_N: Tensor) -> Tensor:
+        zeros = torch.zeros(batch.tokens.shape, device=x_N.device)
+        return zeros.index_put((row_N, at_N), x_N)
+
+    value = last_value = None
+    if "value" in needs:
+        assert value_head is not None
+        last_B = (batch.mask.sum(-1) - 1).clamp(min=0)
+        rows_B = torch.arange(len(batch), device=last_B.device)
+        value = spread(value_head(run.hidden[row_N, at_N - 1]))
+        last_value = value_head(run.hidden[rows_B, last_B])
+    return Scores(spread(logprob_N), None if entropy_N is None else spread(entropy_N), value, last_value)
+
+
+@contextmanager
+def _checkpointed(model: nn.Module) -> Iterator[None]:
+    """transformers recomputes activations in training mode only; with dropout off the modes are otherwise the same."""
+    was = model.training
+    if torch.is_grad_enabled() and getattr(inner(model), "is_gradient_checkpointing", False):
+        model.train()
+    try:
+        yield
+    finally:
+        model.train(was)
+
+
+def _token_scores(
+    state_ND: Tensor,
+    token_N: Tensor,
+    head: Callable[[Tensor], Tensor],
+    vocabulary: int,
+    temperature: float,
+    entropy: bool,
+) -> tuple[Tensor, Tensor | None]:
+    """Log-probability and entropy [N] of tokens, a chunk of logits at a time."""
+
+    def one(state: Tensor, token: Tensor) -> tuple[Tensor, Tensor]:
+        logits = head(state).float() / temperature
+        if not entropy:
+            return -F.cross_entropy(logits, token, reduction="none"), logits.new_zeros(0)
+        logp = torch.log_softmax(logits, -1)
+        return logp.gather(-1, token[:, None]).squeeze(-1), -(logp.exp() * logp).sum(-1)
+
+    step = max(_CHUNK.get(state_ND.device.type, 1 << 24) // vocabulary, 1)
+    if len(state_ND) <= step or not torch.is_grad_enabled():
+        parts = [one(s, t) for s, t in zip(state_ND.split(step), token_N.split(step), strict=True)]
+    else:
+        parts = [
+            checkpoint(one, s, t, use_reentrant=False, preserve_rng_state=False)
+            for s, t in zip(state_ND.split(step), token_N.split(step), strict=True)
+        ]
+    return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts]) if entropy else None

@@ -1,0 +1,195 @@
+"""Read models and tokenizers from disk or the hub, with one clear error for each thing that can be wrong."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+from hone.core.errors import HoneError
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+ADAPTER_FILE = "adapter_config.json"
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No warnings and progress bars of transformers inside this block."""
+    log = transformers.utils.logging
+    level, bars = log.get_verbosity(), log.is_progress_bar_enabled()
+    log.set_verbosity_error()
+    log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        log.set_verbosity(level)
+        if bars:
+            log.enable_progress_bar()
+
+
+def locate(path: str) -> Path | None:
+    """The directory that ``path`` names, or None where it can only be a hub id.
+
+    Raises:
+        HoneError: neither a directory nor of the form of a hub id.
+    """
+    folder = Path(path).expanduser()
+    if folder.is_dir():
+        return folder
+    if folder.exists():
+        raise HoneError("a model is a directory, not a file", where=path)
+    if not _HUB_ID.fullmatch(path):
+        raise HoneError(
+            "no such model directory", where=path, expected="a directory or a hub id (owner/name)"
+        )
+    return None
+
+
+def read_model(path: str, dtype: torch.dtype, *, trust_remote_code: bool, revision: str | None) -> Any:
+    """A causal language model without dropout, in evaluation mode, on the CPU.
+
+    Raises:
+        HoneError: no config or weights, not a causal language model, damaged files, or nothing on the hub.
+    """
+    folder = locate(path)
+    if folder is not None:
+        _check_files(folder)
+    common: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": revision}
+    with quiet(), _reading(path, folder, "model"):
+        config = AutoConfig.from_pretrained(path, **common)
+        _check_causal(config, path, trust_remote_code)
+        no_dropout(config)
+        attention = "eager" if getattr(config.get_text_config(), "attn_logit_softcapping", None) else None
+        model, report = AutoModelForCausalLM.from_pretrained(
+            path,
+            config=config,
+            dtype=dtype,
+            use_safetensors=True,
+            output_loading_info=True,
+            attn_implementation=attention,
+            **common,
+        )
+    if missing := sorted(report["missing_keys"]):
+        raise HoneError(
+            "the weights are incomplete",
+            where=path,
+            got=f"{len(missing)} tensors missing, such as {missing[0]}",
+        )
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    return model.eval()
+
+
+def read_tokenizer(path: str, *, trust_remote_code: bool, revision: str | None) -> Any:
+    """The tokenizer beside a model.
+
+    Raises:
+        HoneError: there is none, or it is damaged.
+    """
+    folder = locate(path)
+    if folder is not None and not any((folder / name).is_file() for name in _TOKENIZER_FILES):
+        raise HoneError(
+            "the model directory has no tokenizer",
+            where=path,
+            expected=f"one of {', '.join(_TOKENIZER_FILES)}",
+        )
+    with quiet(), _reading(path, folder, "tokenizer"):
+        return AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code, revision=revision)
+
+
+def adapter_base(path: str) -> str | None:
+    """The base model of a peft adapter directory (relative names are looked up inside it); None if it is no adapter.
+
+    Raises:
+        HoneError: the adapter's config is damaged or names no base.
+    """
+    folder = locate(path)
+    if folder is None or not (folder / ADAPTER_FILE).is_file():
+        return None
+    try:
+        base = json.loads((folder / ADAPTER_FILE).read_text(encoding="utf-8")).get("base_model_name_or_path")
+    except (ValueError, AttributeError) as error:
+        raise HoneError(
+            "the adapter's config is damaged", where=str(folder / ADAPTER_FILE), got=str(error)
+        ) from error
+    if not base:
+        raise HoneError("the adapter names no base model", where=str(folder / ADAPTER_FILE))
+    return str(folder / base) if (folder / base).is_dir() else str(base)
+
+
+def no_dropout(config: Any) -> None:
+    """Set every dropout probability of a config (and of the configs inside it) to 0.
+
+    Sampler and learner must agree, and two forward passes of one batch must be equal.
+    """
+    for name, value in list(vars(config).items()):
+        if isinstance(value, transformers.PretrainedConfig):
+            no_dropout(value)
+        elif ("drop" in name or name.endswith("pdrop")) and isinstance(value, float):
+            setattr(config, name, 0.0)
+
+
+def _check_files(folder: Path) -> None:
+    if not (folder / "config.json").is_file():
+        raise HoneError("the model directory has no config.json", where=str(folder))
+    if any(folder.glob("*.safetensors")):
+        return
+    pickled = sorted(p.name for p in folder.glob("*.bin"))
+    raise HoneError(
+        "the model directory has no weights",
+        where=str(folder),
+        got=f"{pickled[0]}, which is a pickle" if pickled else "",
+        expected="*.safetensors",
+        do="convert the weights to safetensors: loading a pickle can run code" if pickled else "",
+    )
+
+
+def _check_causal(config: Any, path: str, trust_remote_code: bool) -> None:
+    if trust_remote_code and "AutoModelForCausalLM" in (getattr(config, "auto_map", None) or {}):
+        return
+    named = list(getattr(config, "architectures", None) or [])
+    known = set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values())
+    fits = (
+        any(name in known for name in named)
+        if named
+        else config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    )
+    if not fits or getattr(config, "is_encoder_decoder", False):
+        raise HoneError(
+            "this is not a causal language model",
+            where=path,
+            got=named[0] if named else config.model_type,
+            expected="a decoder with a language-model head, such as LlamaForCausalLM",
+        )
+
+
+@contextmanager
+def _reading(path: str, folder: Path | None, kind: str) -> Iterator[None]:
+    """Turn what the library raises for files it cannot use into a HoneError."""
+    try:
+        yield
+    except HoneError:
+        raise
+    except (
+        Exception
+    ) as error:  # OSError, ValueError, KeyError, safetensors', JSON's, the hub's, the network's
+        first = next(iter(str(error).strip().splitlines()), "")
+        got = f"{type(error).__name__}: {first}"
+        if folder is None:
+            raise HoneError(
+                f"neither a directory nor a {kind} that the hub gives out",
+                where=path,
+                got=got,
+                do="check the name",
+            ) from error
+        raise HoneError(f"the {kind} cannot be read", where=path, got=got) from error
