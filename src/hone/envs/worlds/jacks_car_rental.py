@@ -69,9 +69,7 @@ class JacksCarRental(World):
 
 
 def _lot(requests: float, returns: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Of one lot: [21, 21] distribution of cars in the evening and [21] expected rentals, by cars in the
-    morning.
-    """
+    """By cars in the morning: [21, 21] distribution of cars in the evening, and [21] expected rentals."""
     size = CAPACITY + 1
     count = np.arange(size)
     evening, rented = np.zeros((size, size)), np.zeros(size)

@@ -1,0 +1,1 @@
+"""What the next state is worth: the one line in which the classical methods differ, one per file."""
