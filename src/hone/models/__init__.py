@@ -1,0 +1,1 @@
+"""Policies: loading, tiny ones from scratch, tokenizers, adapters, heads, chat rendering, scoring."""

@@ -36,7 +36,7 @@ def apply_lora(model: Any, config: LoraConfig) -> Any:
         fan_in_fan_out=any(isinstance(m, Conv1D) for m in model.modules()),
     )
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), quiet():
             torch.manual_seed(0)
             return peft.get_peft_model(model, settings).eval()
     except ValueError as error:
@@ -88,8 +88,8 @@ def save_lora(model: Any, folder: Path, base: str) -> None:
     Args:
         model: a peft model.
         folder: where to.
-        base: directory or hub id of the base model; "" where it was never on disk, then it is written beside the
-            adapter, in ``base/``.
+        base: directory or hub id of the base model; "" where it was never on disk, then it is written beside
+            the adapter, in ``base/``.
     """
     if not base:
         whole = model.get_base_model()

@@ -1,7 +1,7 @@
-"""From observations to context tokens: the chat template where the tokenizer has one, plain text where it has none.
+"""From observations to context tokens: by the chat template where the tokenizer has one, else as plain text.
 
-What was sampled is never decoded and encoded again: after an action only the tokens that are new are rendered, by
-asking the template what it puts between one assistant message and the next.
+What was sampled is never decoded and encoded again: after an action only the tokens that are new are
+rendered, by asking the template what it puts between one assistant message and the next.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Renderer:
 
     Attributes:
         chat: the tokenizer has a chat template.
-        end_id: the token that ends an answer in data: the one the template writes after an assistant message, or
-            the tokenizer's end token; None if there is neither.
+        end_id: the token that ends an answer in data: the one the template writes after an assistant message,
+            or the tokenizer's end token; None if there is neither.
     """
 
     def __init__(self, tokenizer: Any) -> None:
@@ -82,7 +82,7 @@ class Renderer:
         return self.between([{"role": "user", "content": observation}], sampled_end)
 
     def between(self, messages: Sequence[Message], sampled_end: int | None = None) -> list[int]:
-        """The tokens a chat template puts between an answer and the next one, with ``messages`` between the two.
+        """The tokens a chat template puts between two answers with ``messages`` between them.
 
         Args:
             messages: of the user, a tool, the system; none of the assistant.
@@ -99,8 +99,8 @@ class Renderer:
     def conversation(self, messages: Sequence[Message]) -> tuple[list[int], list[bool]]:
         """A whole conversation as the ids a rollout of it would have, and which of them an assistant wrote.
 
-        Answers are encoded by themselves, with the end token, after the context that a policy would have seen; what
-        follows the last answer is left out.
+        Answers are encoded by themselves, with the end token, after the context that a policy would have
+        seen; what follows the last answer is left out.
 
         Raises:
             HoneError: no assistant message, one that comes first, or a template that refuses the rest.
@@ -160,7 +160,8 @@ class Renderer:
             raise HoneError("the chat template leaves earlier answers out, so turns cannot follow each other")
         if not self.tokenizer.is_fast:
             return self._encode(text[start:])
-        # The ids inside the whole text, not of the fragment alone: some tokenizers put a blank before a fragment.
+        # The ids inside the whole text, not of the fragment alone: some tokenizers put a blank before a
+        # fragment.
         encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         spans = list(zip(encoded["input_ids"], encoded["offset_mapping"], strict=True))
         if any(first < start < last for _, (first, last) in spans):

@@ -10,15 +10,17 @@ DType = Literal["auto", "float32", "bfloat16", "float16"]
 
 @dataclass(frozen=True)
 class LoraConfig:
-    """Low-rank adapters: ``W x + (alpha/rank) · B A x`` with W frozen, A random, B = 0 (Hu et al., arXiv 2106.09685).
+    """Low-rank adapters: ``W x + (alpha/rank) · B A x``, W frozen, A random, B = 0 at the start.
 
-    There is no dropout: a learner whose log-probabilities depend on the draw of a mask is not the sampler (law 5).
+    Source: Hu et al., arXiv 2106.09685.
+    There is no dropout: a learner whose log-probabilities depend on the draw of a mask is not the sampler
+    (law 5).
 
     Attributes:
         rank: inner dimension of A and B.
         alpha: scale; the update is multiplied by ``alpha / rank``.
-        targets: names of the layers that get an adapter, for example ``("q_proj", "v_proj")``; () is every linear
-            layer but the language-model head.
+        targets: names of the layers that get an adapter, for example ``("q_proj", "v_proj")``; () is every
+            linear layer but the language-model head.
     """
 
     rank: int = 16
@@ -38,10 +40,12 @@ class ModelConfig:
     """A policy and how it is held.
 
     Attributes:
-        path: a directory in Hugging Face layout, a directory with a peft adapter, or a hub id (``owner/name``).
+        path: a directory in Hugging Face layout, a directory with a peft adapter, or a hub id
+            (``owner/name``).
         dtype: of the weights; "auto" is bfloat16 on a GPU that has it and float32 elsewhere.
         device: "auto" is the GPU where there is one, else the CPU; else a torch device such as "cuda:1".
-        gradient_checkpointing: recompute activations in the backward pass: less memory, about a third more time.
+        gradient_checkpointing: recompute activations in the backward pass: less memory, about a third more
+            time.
         lora: train a low-rank adapter and leave the weights as they are.
         trust_remote_code: run Python code that comes with the model.
         revision: branch, tag or commit on the hub.

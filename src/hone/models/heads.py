@@ -16,7 +16,8 @@ VALUE_HEAD_FILE = "value_head.safetensors"
 class ValueHead(nn.Module):
     """The value of a state as a linear function of the last layer's hidden state; 0 everywhere at the start.
 
-    It is kept in float32 whatever the dtype of the policy. Starting at 0 follows Ziegler et al. (arXiv 1909.08593).
+    It is kept in float32 whatever the dtype of the policy. Starting at 0 follows Ziegler et al. (arXiv
+    1909.08593).
 
     Args:
         width: size D of the hidden states.

@@ -1,7 +1,7 @@
-"""From tokens to hidden states and from hidden states to logits, for any causal language model of transformers.
+"""From tokens to hidden states and from those to logits, for any causal language model of transformers.
 
-The two halves are separate so that logits are only made where they are needed: a [B,T,V] tensor is most of the
-memory of a training step.
+The two halves are separate so that logits are only made where they are needed: a [B,T,V] tensor is most of
+the memory of a training step.
 
 Dimensions: B rows, T positions, D width of the hidden states, V vocabulary, N chosen positions.
 """
@@ -24,8 +24,8 @@ class Forward:
 
     Attributes:
         hidden: [B,T,D] last hidden states (after the final norm).
-        states: [B,T,...] what ``head`` turns into logits: ``hidden``, or the logits themselves where the model's
-            head cannot be called apart from it.
+        states: [B,T,...] what ``head`` turns into logits: ``hidden``, or the logits themselves where the
+            model's head cannot be called apart from it.
         head: [N,...] → [N,V].
     """
 
@@ -37,8 +37,8 @@ class Forward:
 def forward(model: nn.Module, tokens_BT: Tensor, mask_BT: Tensor) -> Forward:
     """Run the body of a model over right-padded rows.
 
-    The attention mask and position ids are explicit. Position 0 is never masked: a row that is all padding would
-    have nothing to attend to, and NaN times a gradient of zero is NaN.
+    The attention mask and position ids are explicit. Position 0 is never masked: a row that is all padding
+    would have nothing to attend to, and NaN times a gradient of zero is NaN.
 
     Args:
         model: a causal language model, perhaps inside a peft model.
@@ -67,6 +67,16 @@ def inner(model: nn.Module) -> Any:
     return model.get_base_model() if hasattr(model, "get_base_model") else model  # type: ignore[operator]
 
 
+def checkpoint_activations(model: nn.Module) -> None:
+    """Recompute every layer's activations in the backward pass (in training mode) instead of keeping them.
+
+    The method has had two names; version 6 of transformers drops the older one.
+    """
+    base = inner(model)
+    enable = getattr(base, "activation_checkpointing_enable", None) or base.gradient_checkpointing_enable
+    enable({"use_reentrant": False})
+
+
 def apply_head(base: Any, hidden: Tensor) -> Tensor:
     """[..., D] → [..., V]: the language-model head with the architecture's scale and soft cap.
 
@@ -90,7 +100,8 @@ _separable: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
 def separable(model: nn.Module) -> bool:
     """Whether body and head, called apart, give exactly what the model gives.
 
-    Tried once per model on three tokens, since an architecture may do to its logits what nobody here has heard of.
+    Tried once per model on three tokens, since an architecture may do to its logits what nobody here has
+    heard of.
     """
     base = inner(model)
     if base not in _separable:

@@ -18,7 +18,7 @@ from hone.models.adapters import apply_lora, load_lora, merge_lora, save_lora
 from hone.models.config import LoraConfig as LoraConfig
 from hone.models.config import ModelConfig as ModelConfig
 from hone.models.heads import ValueHead
-from hone.models.logits import inner
+from hone.models.logits import checkpoint_activations, inner
 from hone.models.reading import adapter_base, locate, quiet, read_model, read_tokenizer
 from hone.models.score import Scores, score
 from hone.models.special import end_ids, ensure_pad
@@ -84,8 +84,8 @@ class Policy:
     def save(self, path: str | Path) -> None:
         """Write a directory in Hugging Face layout (safetensors, tokenizer included) that :func:`load` reads.
 
-        With LoRA it is a peft adapter directory; a base model that was never on disk lies in its ``base/``. The value
-        head lies beside as ``value_head.safetensors``.
+        With LoRA it is a peft adapter directory; a base model that was never on disk lies in its ``base/``.
+        The value head lies beside as ``value_head.safetensors``.
         """
         folder = Path(path)
         folder.mkdir(parents=True, exist_ok=True)
@@ -107,7 +107,8 @@ class Policy:
     def reference(self) -> Reference:
         """The policy as it is now, frozen: ask before the first update; later calls give the same object.
 
-        A fresh LoRA adapter (B = 0) can simply be switched off, which takes no memory; otherwise it is a copy.
+        A fresh LoRA adapter (B = 0) can simply be switched off, which takes no memory; otherwise it is a
+        copy.
         """
         if self._reference is None:
             fresh = self.config.lora is not None and all(
@@ -144,8 +145,8 @@ def load(path_or_config: str | Path | ModelConfig, **overrides: Any) -> Policy:
         overrides: fields of :class:`ModelConfig`, for example ``dtype="bfloat16"``.
 
     Raises:
-        HoneError: an unknown field; no such model; config, weights or tokenizer missing or damaged; not a causal
-            language model; no such device; an adapter other than the LoRA asked for.
+        HoneError: an unknown field; no such model; config, weights or tokenizer missing or damaged; not a
+            causal language model; no such device; an adapter other than the LoRA asked for.
     """
     for name in overrides:
         if name not in (known := [f.name for f in dataclasses.fields(ModelConfig)]):
@@ -153,7 +154,7 @@ def load(path_or_config: str | Path | ModelConfig, **overrides: Any) -> Policy:
     config = path_or_config if isinstance(path_or_config, ModelConfig) else ModelConfig(str(path_or_config))
     config = dataclasses.replace(config, **overrides)
     device = _device(config.device)
-    source = {"trust_remote_code": config.trust_remote_code, "revision": config.revision}
+    source: dict[str, Any] = {"trust_remote_code": config.trust_remote_code, "revision": config.revision}
     base = adapter_base(config.path)
     own = source if base is None else {**source, "revision": None}
     tokenizer = read_tokenizer(config.path, **source) if _has_tokenizer(config.path, base) else None
@@ -161,7 +162,7 @@ def load(path_or_config: str | Path | ModelConfig, **overrides: Any) -> Policy:
     tokenizer = tokenizer or read_tokenizer(base or config.path, **own)
     ensure_pad(model, tokenizer, end_ids(model, tokenizer))
     if config.gradient_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        checkpoint_activations(model)
     if base is not None:
         model, found = load_lora(model, Path(config.path).expanduser())
         if config.lora is not None and (config.lora.rank, config.lora.alpha) != (found.rank, found.alpha):

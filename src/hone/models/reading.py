@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,13 +24,15 @@ ADAPTER_FILE = "adapter_config.json"
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No warnings and progress bars of transformers inside this block."""
+    """No warnings and progress bars of the libraries inside this block."""
     log = transformers.utils.logging
     level, bars = log.get_verbosity(), log.is_progress_bar_enabled()
     log.set_verbosity_error()
     log.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         log.set_verbosity(level)
         if bars:
@@ -108,7 +111,7 @@ def read_tokenizer(path: str, *, trust_remote_code: bool, revision: str | None) 
 
 
 def adapter_base(path: str) -> str | None:
-    """The base model of a peft adapter directory (relative names are looked up inside it); None if it is no adapter.
+    """The base model of a peft adapter directory (a relative one lies inside it); None if it is no adapter.
 
     Raises:
         HoneError: the adapter's config is damaged or names no base.

@@ -1,6 +1,7 @@
-"""The learner's view of a batch: log-probability, entropy and value of every token, in whatever layout is fastest.
+"""The learner's view of a batch: log-probability, entropy and value of every token.
 
-``score`` is the only place that knows how rows are laid out for the forward pass; here the plain padded layout.
+``score`` is the only place that knows how rows are laid out for the forward pass; here the plain padded
+layout.
 
 Dimensions: B rows, T positions, D width, V vocabulary, N scored tokens (``train | sampled``) of the batch.
 """
@@ -55,9 +56,10 @@ def score(
 ) -> Scores:
     """Score the tokens of a batch that are trained or were sampled.
 
-    ``logprob[b,t] = log softmax(logits[b,t−1] / temperature)[tokens[b,t]]`` in float32. Gradients flow unless they
-    are switched off around the call; a batch with nothing to score still has a graph, with gradients of zero.
-    Logits are made for scored tokens only, in chunks that the backward pass makes again, so [B,T,V] never exists.
+    ``logprob[b,t] = log softmax(logits[b,t−1] / temperature)[tokens[b,t]]`` in float32. Gradients flow unless
+    they are switched off around the call; a batch with nothing to score still has a graph, with gradients of
+    zero. Logits are made for scored tokens only, in chunks that the backward pass makes again, so [B,T,V]
+    never exists.
 
     Args:
         policy: the policy, or a causal language model.
@@ -108,9 +110,9 @@ def score(
 
 @contextmanager
 def _checkpointed(model: nn.Module) -> Iterator[None]:
-    """transformers recomputes activations in training mode only; with dropout off the modes are otherwise the same."""
+    """Training mode, the only one in which transformers recomputes activations; else nothing differs."""
     was = model.training
-    if torch.is_grad_enabled() and getattr(inner(model), "is_gradient_checkpointing", False):
+    if torch.is_grad_enabled() and any(getattr(m, "gradient_checkpointing", False) for m in model.modules()):
         model.train()
     try:
         yield
@@ -129,18 +131,17 @@ def _token_scores(
     """Log-probability and entropy [N] of tokens, a chunk of logits at a time."""
 
     def one(state: Tensor, token: Tensor) -> tuple[Tensor, Tensor]:
-        logits = head(state).float() / temperature
+        logits = head(state).float()
+        logits = logits if temperature == 1 else logits / temperature
         if not entropy:
             return -F.cross_entropy(logits, token, reduction="none"), logits.new_zeros(0)
         logp = torch.log_softmax(logits, -1)
         return logp.gather(-1, token[:, None]).squeeze(-1), -(logp.exp() * logp).sum(-1)
 
     step = max(_CHUNK.get(state_ND.device.type, 1 << 24) // vocabulary, 1)
-    if len(state_ND) <= step or not torch.is_grad_enabled():
-        parts = [one(s, t) for s, t in zip(state_ND.split(step), token_N.split(step), strict=True)]
+    chunks = list(zip(torch.split(state_ND, step), torch.split(token_N, step), strict=True))
+    if len(chunks) == 1 or not torch.is_grad_enabled():
+        parts = [one(*chunk) for chunk in chunks]
     else:
-        parts = [
-            checkpoint(one, s, t, use_reentrant=False, preserve_rng_state=False)
-            for s, t in zip(state_ND.split(step), token_N.split(step), strict=True)
-        ]
+        parts = [checkpoint(one, *chunk, use_reentrant=False, preserve_rng_state=False) for chunk in chunks]
     return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts]) if entropy else None

@@ -14,7 +14,7 @@ _PAD = "<|pad|>"
 
 
 def end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
-    """Every id that ends a completion: of the generation config, the config, the tokenizer and its chat template.
+    """Every id that ends a completion: of both configs, the tokenizer and its chat template.
 
     A chat model often has two (one ends a turn, one a document); leaving one out makes completions run on.
     """
@@ -31,8 +31,8 @@ def end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
 def ensure_pad(model: Any, tokenizer: Any, ends: frozenset[int]) -> int:
     """Give model and tokenizer a padding id that ends nothing, and return it.
 
-    In this order: the tokenizer's own; a special token that was put aside (its name says pad, unused or reserved);
-    the unknown token; a new token, for which the embedding grows only if it has no spare row.
+    In this order: the tokenizer's own; a special token that was put aside (its name says pad, unused or
+    reserved); the unknown token; a new token, for which the embedding grows only if it has no spare row.
     """
     pad = tokenizer.pad_token_id
     if pad is None or pad in ends or pad == tokenizer.bos_token_id:
@@ -64,8 +64,8 @@ def _spare(tokenizer: Any, ends: frozenset[int]) -> str | None:
 def grow(model: Any, rows: int) -> None:
     """Grow the embeddings to at least ``rows``.
 
-    A new row is the mean of the old ones. The new token's logit is then the mean logit, so its probability is at
-    most that of a uniform choice (Jensen), and no random numbers are drawn.
+    A new row is the mean of the old ones. The new token's logit is then the mean logit, so its probability is
+    at most that of a uniform choice (Jensen), and no random numbers are drawn.
     """
     old = model.get_input_embeddings().weight.shape[0]
     if rows <= old:

@@ -1,4 +1,4 @@
-"""Tiny policies with random weights, of stock transformers architectures, that a CPU pretrains in half a minute."""
+"""Tiny policies with random weights, of stock transformers architectures, for a CPU to train."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class TinyConfig:
         layers: number of blocks.
         heads: attention heads; ``width`` is a multiple of it.
         kv_heads: key-value heads, as many as ``heads`` if None (gpt2 and gpt_neox have no other choice).
-        intermediate: width of the feed-forward layer; if None 4 times ``width``, or 8/3 where it is gated (about
-            the same number of parameters).
+        intermediate: width of the feed-forward layer; if None 4 times ``width``, or 8/3 where it is gated
+            (about the same number of parameters).
         max_length: positions of the context.
-        initializer_range: standard deviation of the initial weights. 0.1, not the customary 0.02: at width 96 a
-            model that starts so small does not learn in the few steps it gets.
+        initializer_range: standard deviation of the initial weights. 0.1, not the customary 0.02: at width 96
+            a model that starts so small does not learn in the few steps it gets.
         tie: input and output embeddings are one matrix.
     """
 
@@ -61,7 +61,8 @@ def create_tiny(config: TinyConfig, tokenizer: Any, seed: int, *, device: str = 
         device: where the policy is moved to after it was made on the CPU.
 
     Raises:
-        HoneError: an architecture that is not listed in :class:`TinyConfig`, or one that cannot have ``kv_heads``.
+        HoneError: an architecture that is not listed in :class:`TinyConfig`, or one that cannot have
+            ``kv_heads``.
     """
     if config.architecture not in _CONFIGS:
         raise HoneError(

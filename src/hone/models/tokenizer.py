@@ -1,7 +1,7 @@
-"""Small tokenizers made on the spot, as ordinary transformers tokenizers: characters, bytes, byte-pair encoding.
+"""Small tokenizers made on the spot, ordinary ones of transformers: characters, bytes, byte-pair encoding.
 
-Each has its own padding, end and unknown token (ids 0, 1, 2 for characters and BPE; 256, 257, 258 for bytes). Text
-never encodes to the padding or end token, even where it spells them.
+Each has its own padding, end and unknown token (ids 0, 1, 2 for characters and BPE; 256, 257, 258 for bytes).
+Text never encodes to the padding or end token, even where it spells them.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _SPECIAL = [PAD, END, UNKNOWN]
 def char_tokenizer(texts: str | Iterable[str]) -> PreTrainedTokenizerFast:
     """One token per character (Unicode code point), for the characters that occur.
 
-    Ids after the special ones follow the order of code points, so the same alphabet gives the same tokenizer. A
-    character outside it encodes to the unknown token and is lost.
+    Ids after the special ones follow the order of code points, so the same alphabet gives the same tokenizer.
+    A character outside it encodes to the unknown token and is lost.
 
     Args:
         texts: the alphabet as one string, or texts that contain it.
