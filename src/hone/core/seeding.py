@@ -48,11 +48,21 @@ def uniforms(keys: U64, positions: U64) -> NDArray[np.float64]:
     return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
+def subkeys(parents: U64, ids: U64) -> U64:
+    """Keys of the numbered children of keys, vectorised: distinct ids of one parent never share a key.
+
+    Args:
+        parents: uint64 keys, of a shape that broadcasts with ``ids``.
+        ids: uint64 numbers (an episode, a sample).
+    """
+    return _mix(_mix(parents) ^ _mix(ids * _GOLDEN + _GOLDEN))
+
+
 def permutation_index(seed: int, cursor: int, size: int, name: str = "order") -> int:
     """The item at position ``cursor`` of an endless stream of reshuffled passes over ``size`` items.
 
-    Pass ``p`` is a permutation keyed by ``(seed, name, p)``, so a data cursor is one integer and resuming needs
-    nothing else. Permutations are cached: walking a pass costs one shuffle.
+    Pass ``p`` is a permutation keyed by ``(seed, name, p)``, so a data cursor is one integer and resuming
+    needs nothing else. Permutations are cached: walking a pass costs one shuffle.
     """
     epoch, offset = divmod(cursor, size)
     return int(_permutation(seed, epoch, size, name)[offset])
