@@ -104,8 +104,13 @@ class Episodes:
         return flat.reshape(self.shape)
 
     def total(self, x_BT: Tensor, mask_BT: Tensor) -> Tensor:
-        """[E] sum of a column over an episode's tokens of ``mask_BT``, whatever rows they stand in."""
-        return x_BT.new_zeros(len(self)).index_add(0, self.row_B, _keep(mask_BT, x_BT).sum(-1))
+        """[E] sum of a column over an episode's tokens of ``mask_BT``, whatever rows they stand in.
+
+        Summed in float64, so that equal outcomes stay equal however their rewards were spread over turns and
+        rows: a difference in the last digit would be signal to a group's baseline.
+        """
+        row_sum_B = _keep(mask_BT, x_BT).double().sum(-1)
+        return row_sum_B.new_zeros(len(self)).index_add(0, self.row_B, row_sum_B).to(x_BT.dtype)
 
     def spread(self, x_E: Tensor, mask_BT: Tensor) -> Tensor:
         """[B,T] the episode's number on all its tokens of ``mask_BT``; 0 elsewhere."""
