@@ -1,0 +1,104 @@
+"""Options: what they ask of the loop, what is refused and in which words, and the way in from TOML."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from ppo_for_tests import PPO
+from random_batches import Act, Episode, build
+from reducing import total_loss, with_advantages
+
+from hone.algorithms.base import Algorithm
+from hone.algorithms.grpo import GRPO
+from hone.algorithms.nll import NLL
+from hone.algorithms.rloo import RLOO
+from hone.core.config import build_named, plain
+from hone.core.errors import HoneError
+
+
+def test_every_algorithm_satisfies_the_protocol() -> None:
+    everybody: list[Algorithm] = [GRPO(), RLOO(), NLL(), PPO()]  # checked by the type checker
+    assert [a.unit for a in everybody] == ["token", "group", "token", "group"]
+    assert [a.group_baseline for a in everybody] == [True, True, False, False]
+    for algorithm in everybody:
+        state = algorithm.init_state()
+        assert algorithm.update_state(state, {"kl": 1.0}) == state
+
+
+def test_needs_follow_from_the_options() -> None:
+    assert GRPO().needs == RLOO().needs == {"old_logprob"}
+    assert GRPO(beta=0.1).needs == RLOO(beta=0.1).needs == {"old_logprob", "ref_logprob"}
+    assert NLL().needs == set()
+    assert PPO().needs == {"old_logprob", "value"}
+
+
+@pytest.mark.parametrize("algorithm", [GRPO, RLOO])
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"clip_low": -0.1}, "clip_low must lie between 0 and 1"),
+        ({"clip_low": 1.5}, "clip_low must lie between 0 and 1"),
+        ({"clip_high": -0.1}, "clip_high must not be negative"),
+        ({"beta": -0.1}, "beta must not be negative"),
+    ],
+)
+def test_refused_options(algorithm: type[GRPO | RLOO], options: dict[str, float], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        algorithm(**options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"normaliser": 0}, "at least 1, not 0"),
+        ({"kl": "k1"}, "kl and kl_in have no effect while beta is 0"),
+        ({"kl_in": "reward"}, "kl and kl_in have no effect while beta is 0"),
+        ({"kl": "k4", "beta": 0.1}, "k4"),
+        ({"normaliser": "rows"}, "rows"),
+        ({"clip": 0.2}, 'did you mean "clip_low"|one of'),
+    ],
+)
+def test_refused_in_toml(values: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(HoneError, match=sentence):
+        build_named({"name": "grpo", **values}, "hone.algorithms", "algorithm")
+
+
+@pytest.mark.parametrize(
+    "algorithm",
+    [
+        GRPO(),
+        GRPO(0.1, 0.28, 0.04, "k2", "reward", "centred", 512),
+        GRPO(normaliser="tokens"),
+        RLOO(0.1, 0.3, 0.05),
+        NLL(),
+    ],
+    ids=str,
+)
+def test_to_toml_and_back(algorithm: GRPO | RLOO | NLL) -> None:
+    table = plain(algorithm) | {"name": type(algorithm).__name__.lower()}
+    assert build_named(table, "hone.algorithms", "algorithm") == algorithm
+
+
+def test_without_old_logprobs_the_policy_is_its_own_old_one() -> None:
+    act = Act(1, [0.0] * 2, [-1.0, -2.0], [-1.0, -2.0], [-1.5, -2.0], 1.0, False)
+    worse = Act(1, [0.0], [-3.0], [-3.0], [-2.0], 0.0, False)
+    for algorithm in (GRPO(beta=0.2), RLOO(beta=0.2), GRPO(beta=0.2, kl="k1", kl_in="reward")):
+        results = []
+        for known in (True, False):
+            batch, logprob = build([Episode(0, [act]), Episode(0, [worse])])
+            batch = with_advantages(algorithm, batch if known else batch.with_(old_logprob=None))
+            leaf = logprob.clone().requires_grad_()
+            loss, named = total_loss(algorithm, batch, leaf)
+            assert leaf.grad is not None
+            results.append((loss, named, leaf.grad))
+        assert results[0][:2] == results[1][:2]
+        assert torch.equal(results[0][2], results[1][2])
+        assert results[0][1]["ratio"] == pytest.approx(1.0)
+
+
+def test_a_missing_advantage_is_named() -> None:
+    batch, logprob = build([Episode(0, [Act(0, [0.0], [-1.0], [-1.0], [-1.0], 1.0, False)])])
+    with pytest.raises(LookupError, match='"advantage" was not computed'):
+        total_loss(GRPO(), batch, logprob)
