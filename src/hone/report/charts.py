@@ -107,19 +107,19 @@ def stacked(
     unit: str = "",
     x_label: str = "step",
 ) -> Figure:
-    """Parts of a whole over x as stacked areas, labelled on the right with the last value; NaN is 0."""
+    """Parts of a whole over x as stacked areas, labelled with their means over x; NaN is 0."""
     with style():
         figure, axes = _figure(title, unit, SIZE)
-        heights = [running_mean(np.nan_to_num(_finite(y)), window(len(x))) for y in parts.values()]
+        values = [np.nan_to_num(_finite(y)) for y in parts.values()]
+        heights = [running_mean(y, window(len(x))) for y in values]
         axes.stackplot(x, heights, colors=PALETTE, alpha=0.85, linewidth=0)
         axes.set_xlabel(x_label, loc="right", fontsize=8)
         axes.set_ylim(bottom=0)
         _ticks(axes)
-        ends, base = [], 0.0
-        for (name, _), height, colour in zip(parts.items(), heights, PALETTE, strict=False):
-            ends.append((f"{name}  {number(float(height[-1]))}", base + float(height[-1]) / 2, colour))
-            base += float(height[-1])
-        _label_ends(axes, ends)
+        tops = np.cumsum([height[-1] for height in heights])
+        middles = tops - np.array([height[-1] for height in heights]) / 2
+        texts = [f"{name}  {number(float(y.mean()))}" for name, y in zip(parts, values, strict=True)]
+        _label_ends(axes, list(zip(texts, middles.tolist(), PALETTE, strict=False)))
         return figure
 
 
@@ -162,7 +162,7 @@ def bars(
         axes.set_xlim(left=0, right=1.08 if percent else None)
         axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
         axes.xaxis.set_major_formatter(
-            FuncFormatter(lambda v, _: f"{100 * v:.0f} %" if percent else number(v))
+            FuncFormatter(lambda v, _: f"{100 * v:.0f} %" if percent else number(v, 6))
         )
         if len(series) > 1:
             axes.legend(
@@ -208,10 +208,10 @@ def _figure(title: str, unit: str, size: tuple[float, float]) -> tuple[Figure, A
 
 def _ticks(axes: Any) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: number(v)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: number(v, 6)))
     if axes.get_yscale() == "linear":
         axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: number(v)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: number(v, 6)))
     axes.yaxis.set_minor_formatter(FuncFormatter(lambda v, _: ""))
     axes.margins(x=0.02)
 

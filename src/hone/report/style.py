@@ -57,15 +57,15 @@ def style() -> Iterator[None]:
         yield
 
 
-def number(value: float) -> str:
-    """A number to read, in three digits: 0.0312, 1.25, 8470, 12.5k, 3M, 2e−5."""
+def number(value: float, digits: int = 3) -> str:
+    """A number to read, in so many significant digits: 0.0312, 1.25, 8470, 12.5k, 3M, 2e−5."""
     if math.isnan(value):
         return "NaN"
     size = abs(value)
     for scale, suffix, least in ((1e9, "G", 1e9), (1e6, "M", 1e6), (1e3, "k", 1e4)):
         if size >= least and math.isfinite(value):
-            return f"{value / scale:.3g}{suffix}".replace("-", "−")
-    text = f"{value:.0f}" if size >= 1000 else f"{value:.3g}"
+            return f"{value / scale:.{digits}g}{suffix}".replace("-", "−")
+    text = f"{value:.0f}" if size >= 1000 else f"{value:.{digits}g}"
     return re.sub(r"e-0*", "e-", text).replace("-", "−").replace("inf", "∞")
 
 
