@@ -65,6 +65,8 @@ class Child:
         self._lock = threading.Lock()
         self._owner = 0
         self._stop: Callable[[], Any] | None = None
+        self._process: subprocess.Popen[bytes]
+        self._requests = self._replies = -1
 
     def call(self, timeout: float, *positional: Any, **named: Any) -> list[Any]:
         """The list that the function returns: None, text, numbers and lists of these.
@@ -148,17 +150,26 @@ class Child:
 def together_or_apart(call: Callable[[Sequence[int]], list[Any]], count: int) -> list[Any | Failed]:
     """Values of ``count`` items from one call on all; if that fails, from one call each.
 
-    So one bad answer fails alone. After eight calls that had to be killed the rest of the batch fails
-    unasked: a function that hangs on everything would hold up the run for hours.
+    So one bad answer fails alone; one whose process went away is tried once more. After eight calls that had
+    to be killed the rest of the batch fails unasked, since a function that always hangs would hold up the run.
 
     Args:
         call: values of the items with these indices; raises :class:`ChildError`.
         count: how many items there are.
     """
+
+    def alone(i: int) -> list[Any]:
+        try:
+            return call([i])
+        except ChildError as error:
+            if error.kind != "gone" or error.loading:
+                raise
+            return call([i])  # something else may have taken the process down: out of memory, an operator
+
     if count == 0:
         return []
     try:
-        return call(range(count))
+        return call(range(count)) if count > 1 else alone(0)
     except ChildError as error:
         if count == 1 or error.loading:
             return [error.failed] * count
@@ -169,7 +180,7 @@ def together_or_apart(call: Callable[[Sequence[int]], list[Any]], count: int) ->
             values.append(Failed(f"not tried: {killed} calls before it in this batch were killed", "timeout"))
             continue
         try:
-            values += call([i])
+            values += alone(i)
         except ChildError as error:
             killed += error.kind != "exception"
             values.append(error.failed)

@@ -6,7 +6,6 @@ make the parent unpickle anything.
 
 from __future__ import annotations
 
-import asyncio
 import ctypes
 import importlib
 import inspect
@@ -62,6 +61,8 @@ def _load(target: str | bytes) -> Callable[..., Any]:
 
 def _values(result: Any) -> list[Any]:
     if inspect.iscoroutine(result):
+        import asyncio
+
         result = asyncio.run(result)
     if isinstance(result, str | bytes | Mapping) or not hasattr(result, "__iter__"):
         raise TypeError(f"returned {type(result).__name__}, not a list with one number per completion")

@@ -112,9 +112,9 @@ def preflight_grader(
     return found[0]
 
 
-def _finite(outcome: Outcome) -> Outcome:
+def _finite(outcome: Any) -> Outcome:
     if isinstance(outcome, Scored) and not math.isfinite(outcome.value):
         return Failed(f"the value is {outcome.value}", "not_finite")
-    if not isinstance(outcome, Scored | Failed):
-        return Failed(f"returned {type(outcome).__name__}, not an outcome", "exception")
-    return outcome
+    if isinstance(outcome, Scored | Failed):
+        return outcome
+    return Failed(f"returned {type(outcome).__name__}, not an outcome", "exception")

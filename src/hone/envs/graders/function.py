@@ -48,8 +48,9 @@ class Function:
     @property
     def label(self) -> str:
         """The function's name."""
-        named = self.target.partition(":")[2] if isinstance(self.target, str) else None
-        return named or getattr(self.target, "__name__", type(self.target).__name__)
+        if isinstance(self.target, str):
+            return self.target.partition(":")[2]
+        return str(getattr(self.target, "__name__", type(self.target).__name__))
 
     def grade(self, prompts: Sequence[Prompt], completions: Sequence[str], columns: Columns) -> list[Outcome]:
         """The function's values, one outcome per completion."""

@@ -20,9 +20,9 @@ _UNEVALUATED = re.compile(
     r"\\(sum|prod|i*int|oint|lim\w*|binom|[dt]binom|Gamma|bigcup|bigcap|partial)(?![a-zA-Z])|"
     r"[0-9]{3,}\s*!|!\s*!|\)\s*!|\}\s*!"
 )
-_POWER = re.compile(
-    r"(?:\^|\*\*)\s*(\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}|\([^()]*(?:\([^()]*\)[^()]*)*\)|-?[0-9.]+|\S)"
-)
+_BRACED = r"\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}"
+_BRACKETED = r"\([^()]*(?:\([^()]*\)[^()]*)*\)"
+_POWER = re.compile(rf"(?:\^|\*\*)\s*({_BRACED}|{_BRACKETED}|-?[0-9.]+|\\left|\S)(\s*(?:\^|\*\*))?")
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,10 @@ class Math(AnswerGrader):
     agree.
 
     Without marker or pattern the answer is the last ``boxed{...}``, or the whole text where nothing is boxed.
-    A list of alternatives is read as a set and so differs from a single value. A reference that is a word
-    (three letters in a row, no digit, no command) is compared as text, since sympy takes ``blue`` for
-    b·l·u·e.
+    A list of alternatives is read as a set and so differs from a single value; of an equation the last side
+    counts. Unevaluated arithmetic is equal too (``2*3*4`` is 24): where evaluating is the task, use
+    ``numeric``. A reference that is a word (three letters in a row, no digit, no command) is compared as
+    text, since sympy takes ``blue`` for b·l·u·e.
 
     Monsters are unreadable by rules that do not depend on the clock: more than ``longest`` characters, a
     number of more than 40 digits, exponents whose product exceeds 1000 (so no towers), and operators an
@@ -96,7 +97,8 @@ def has_huge_power(expression: str) -> bool:
     """Whether a power stands in an exponent, or the product of all numbers in exponents exceeds 1000."""
     product = 1
     for match in _POWER.finditer(expression):
-        if "^" in match[1] or "**" in match[1]:
+        tower = match[2] or "^" in match[1] or "**" in match[1]
+        if tower or match[1] in ("{", "(", r"\left"):  # the last: nested too deeply to see through
             return True
         for digits in re.findall(r"[0-9]+", match[1]):
             product *= max(int(digits[:9]), 1)

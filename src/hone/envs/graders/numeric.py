@@ -12,7 +12,7 @@ from hone.envs.graders._answer import AnswerGrader
 _DIGITS = r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)"
 _NUMBER = re.compile(
     rf"""(?P<sign>(?<![\w)])[-+])?\s?[$€£¥]?\s?          # a sign after a digit or bracket is an operator
-    (?<![\w^])(?<![0-9]\.)                               # not glued to a word, an exponent or a decimal point
+    (?<![\w^])(?<![0-9]\.)(?<!\*\*)                      # not glued to a word, an exponent or a decimal point
     (?P<number>{_DIGITS}(?:\.[0-9]+)?|(?<!\.)\.[0-9]+)
     (?P<exponent>[eE][-+]?[0-9]+)?
     (?:/(?P<below>[0-9]+)(?![0-9.,/]))?
@@ -34,8 +34,8 @@ class Numeric(AnswerGrader):
     digits, exponents beyond ±999 and zero denominators.
 
     Attributes:
-        absolute: absolute tolerance.
-        relative: relative tolerance.
+        absolute: absolute tolerance, the decimal as written (0.01 is 1/100).
+        relative: relative tolerance, likewise.
     """
 
     absolute: float = 0.0
@@ -54,7 +54,7 @@ class Numeric(AnswerGrader):
         found = last_number(answer)
         if found is None:
             return None
-        allowed = Fraction(self.absolute) + Fraction(self.relative) * abs(wanted)
+        allowed = Fraction(str(self.absolute)) + Fraction(str(self.relative)) * abs(wanted)
         return str(found), abs(found - wanted) <= allowed
 
 

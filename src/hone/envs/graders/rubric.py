@@ -54,7 +54,7 @@ class Rubric:
     @property
     def floor(self) -> float:
         """``Σ weight · floor`` (of a criterion with negative weight the floor is not the worst)."""
-        return sum(c.weight * c.grader.floor for c in self.graders)
+        return float(sum(c.weight * c.grader.floor for c in self.graders))
 
     def grade(self, prompts: Sequence[Prompt], completions: Sequence[str], columns: Columns) -> list[Outcome]:
         """One outcome per completion."""

@@ -60,10 +60,10 @@ class Questions(QuestionTask):
         object.__setattr__(self, "graders", Rubric(self.graders).graders)
 
     @cached_property
-    def grader(self) -> Grader:  # type: ignore[override]  # a cached property where the base has a plain one
+    def grader(self) -> Grader:
         """The rubric; the grader itself where there is one of weight 1."""
         only = self.graders[0] if len(self.graders) == 1 else None
-        return only.grader if only is not None and only.weight == 1 else Rubric(self.graders)  # type: ignore[no-any-return]
+        return only.grader if only is not None and only.weight == 1 else Rubric(self.graders)
 
     def build(self, split: str) -> Sequence[Question]:
         """Read, split and render the records."""

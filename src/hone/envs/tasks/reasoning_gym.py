@@ -49,7 +49,7 @@ class ReasoningGym(QuestionTask):
             raise ValueError("count must be at least 1, and test_fraction at least 0 and below 1")
 
     @cached_property
-    def grader(self) -> Grader:  # type: ignore[override]  # a cached property where the base has a plain one
+    def grader(self) -> Grader:
         """The data set's own scorer."""
         return Scorer(self.answer, self.timeout)
 
