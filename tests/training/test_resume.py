@@ -1,0 +1,140 @@
+"""Kill and resume is exact (law 11)."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import toy
+from safetensors.numpy import load_file
+
+from hone import GRPO, train
+from hone.core.errors import HoneError
+from hone.training.run import Run
+
+HERE = Path(__file__).parent
+SETTINGS: dict[str, Any] = {
+    "steps": 24,
+    "prompts": 4,
+    "samples": 4,
+    "epochs": 2,
+    "updates": 2,
+    "lr": 1e-3,
+    "schedule": "linear",
+    "warmup": 3,
+    "max_tokens": 4,
+    "save_every": 3,
+    "evaluate_every": 4,
+    "rollouts_every": 5,
+    "seed": 3,
+}
+SCRIPT = """
+import sys, torch
+sys.path.insert(0, {here!r})
+import toy
+from hone import GRPO, train
+torch.set_num_threads(1)
+train({model!r}, toy.Echo(turns=2), GRPO(beta=0.01), out={out!r}, resume={resume!r}, **{settings!r})
+"""
+
+
+def start(model: Path, out: Path, *, resume: bool) -> subprocess.Popen[bytes]:
+    text = SCRIPT.format(here=str(HERE), model=str(model), out=str(out), resume=resume, settings=SETTINGS)
+    return subprocess.Popen([sys.executable, "-c", text], stderr=subprocess.PIPE)
+
+
+def finish(process: subprocess.Popen[bytes]) -> None:
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors.decode()
+
+
+def timeless(run: Run) -> list[dict[str, Any]]:
+    return [{k: v for k, v in row.items() if "second" not in k} for row in run.metrics]
+
+
+def kill_and_resume(tmp_path: Path, kills: int, seed: int) -> None:
+    model = toy.tiny_model(tmp_path / "base")
+    finish(start(model, tmp_path / "whole", resume=False))
+    draw = random.Random(seed)
+    out = tmp_path / "killed"
+    done = 0
+    while done < kills:
+        process = start(model, out, resume=(out / "config.toml").exists())
+        target = draw.randint(1, SETTINGS["steps"] - 1)
+        # killed at a random moment after a random step has been logged
+        while process.poll() is None and len(Run(out).metrics) < target:
+            time.sleep(0.005)
+        time.sleep(draw.random() * 0.05)
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            done += 1
+        process.communicate()
+        if (out / "model").exists():
+            break
+    if not (out / "model").exists():
+        finish(start(model, out, resume=True))
+    assert done > 0
+    whole, killed = Run(tmp_path / "whole"), Run(out)
+    assert timeless(killed) == timeless(whole)
+    a, b = load_file(whole.model / "model.safetensors"), load_file(killed.model / "model.safetensors")
+    assert a.keys() == b.keys()
+    assert all(a[name].tobytes() == b[name].tobytes() for name in a)
+
+
+def test_killed_run_ends_with_the_same_bits(tmp_path: Path) -> None:
+    kill_and_resume(tmp_path, kills=3, seed=0)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(5))
+def test_killed_run_ends_with_the_same_bits_often(tmp_path: Path, seed: int) -> None:
+    kill_and_resume(tmp_path, kills=4, seed=100 + seed)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("finished")
+    model = toy.tiny_model(folder / "base")
+    train(str(model), toy.Echo(), GRPO(), out=str(folder / "run"), steps=2, prompts=2, samples=2, max_tokens=3)
+    return model, folder / "run"
+
+
+def test_a_second_run_never_overwrites_the_first(finished: tuple[Path, Path]) -> None:
+    model, out = finished
+    before = (out / "metrics.jsonl").read_bytes()
+    with pytest.raises(HoneError, match=r"a run in this folder already.*--resume"):
+        train(str(model), toy.Echo(), GRPO(), out=str(out), steps=2, prompts=2, samples=2, max_tokens=3)
+    assert (out / "metrics.jsonl").read_bytes() == before
+
+
+def test_resuming_a_finished_run_says_so(finished: tuple[Path, Path]) -> None:
+    model, out = finished
+    with pytest.raises(HoneError, match="finished"):
+        train(str(model), toy.Echo(), GRPO(), out=str(out), resume=True, steps=2, prompts=2, samples=2, max_tokens=3)
+
+
+def test_resuming_with_a_changed_recipe_names_the_key(finished: tuple[Path, Path]) -> None:
+    model, out = finished
+    with pytest.raises(HoneError, match=r"recipe has changed.*algorithm\.clip_high.*0\.28.*0\.2"):
+        train(
+            str(model),
+            toy.Echo(),
+            GRPO(clip_high=0.28),
+            out=str(out),
+            resume=True,
+            steps=2,
+            prompts=2,
+            samples=2,
+            max_tokens=3,
+        )
+
+
+def test_resuming_nothing_is_refused(finished: tuple[Path, Path], tmp_path: Path) -> None:
+    with pytest.raises(HoneError, match="no run to resume"):
+        train(str(finished[0]), toy.Echo(), GRPO(), out=str(tmp_path / "none"), resume=True)
