@@ -151,7 +151,7 @@ def together_or_apart(call: Callable[[Sequence[int]], list[Any]], count: int) ->
     """Values of ``count`` items from one call on all; if that fails, from one call each.
 
     So one bad answer fails alone; one whose process went away is tried once more. After eight calls that had
-    to be killed the rest of the batch fails unasked, since a function that always hangs would hold up the run.
+    to be killed the rest of the batch fails unasked: a function that always hangs would block the run.
 
     Args:
         call: values of the items with these indices; raises :class:`ChildError`.
