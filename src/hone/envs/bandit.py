@@ -61,6 +61,18 @@ def episode_ids(episodes: int | Sequence[int] | Ints) -> Ints:
     return ids
 
 
+def per_row(values: ArrayLike, rows: int, name: str) -> Ints:
+    """One integer per row [N], from one for all or one each.
+
+    Raises:
+        HoneError: neither one value nor as many as there are rows.
+    """
+    array = np.asarray(values, dtype=np.int64)
+    if array.shape not in ((), (rows,)):
+        raise HoneError(f"{name} does not fit", got=f"shape {array.shape}", expected=f"one value or {rows}")
+    return np.broadcast_to(array, (rows,))
+
+
 class Bandits(VectorEnv[Ints, Ints, NDArray[Any]]):
     """N bandits stepped at once, with Gymnasium's vector interface; :meth:`pull` is the bare step.
 
@@ -107,7 +119,7 @@ class Bandits(VectorEnv[Ints, Ints, NDArray[Any]]):
     def _place(self, episodes_N: Ints, sample: Ints) -> None:
         """Set up these episodes before their first pull."""
         self.num_envs = runs = len(episodes_N)
-        self.episodes_N, self.samples_N = episodes_N, np.broadcast_to(sample, (runs,))
+        self.episodes_N, self.samples_N = episodes_N, per_row(sample, runs, "sample")
         self.action_space = batch_space(self.single_action_space, runs)
         self.observation_space = batch_space(self.single_observation_space, runs)
         # One stream of K + 1 numbers draws an episode's arms: K means, and which arm is best in the gap form.
