@@ -43,7 +43,7 @@ SECTIONS: Mapping[str, Sequence[Chart]] = {
         ),
         Chart("Perplexity", "exp(validation loss)", {"perplexity": "perplexity"}),
     ),
-    "Policy": (
+    "Policy and updates": (
         Chart("Entropy", "nats per token", {"entropy": "entropy"}),
         Chart("KL to the reference", "nats per token", {"kl_ref": "KL"}),
         Chart("Clipped tokens", "share", {"clip_fraction": "clipped"}, share=True),
