@@ -19,7 +19,7 @@ from hone.models.config import LoraConfig as LoraConfig
 from hone.models.config import ModelConfig as ModelConfig
 from hone.models.heads import ValueHead
 from hone.models.logits import checkpoint_activations, inner
-from hone.models.reading import adapter_base, locate, quiet, read_model, read_tokenizer
+from hone.models.reading import adapter_base, locate, quiet, read_config, read_model, read_tokenizer
 from hone.models.score import Scores, score
 from hone.models.special import end_ids, ensure_pad
 
@@ -154,26 +154,30 @@ def load(path_or_config: str | Path | ModelConfig, **overrides: Any) -> Policy:
     config = path_or_config if isinstance(path_or_config, ModelConfig) else ModelConfig(str(path_or_config))
     config = dataclasses.replace(config, **overrides)
     device = _device(config.device)
+    folder = locate(config.path)
+    path = str(folder or config.path)
     source: dict[str, Any] = {"trust_remote_code": config.trust_remote_code, "revision": config.revision}
-    base = adapter_base(config.path)
+    base = adapter_base(path)
     own = source if base is None else {**source, "revision": None}
-    tokenizer = read_tokenizer(config.path, **source) if _has_tokenizer(config.path, base) else None
-    model = read_model(base or config.path, _dtype(config.dtype, device), **own)
-    tokenizer = tokenizer or read_tokenizer(base or config.path, **own)
+    model_config = read_config(base or path, **own)
+    tokenizer = (
+        read_tokenizer(path, **source) if _has_tokenizer(path, base) else read_tokenizer(base or path, **own)
+    )
+    model = read_model(base or path, model_config, _dtype(config.dtype, device), **own)
+    # Before any adapter: growing the embedding of an adapted model is another matter.
     ensure_pad(model, tokenizer, end_ids(model, tokenizer))
     if config.gradient_checkpointing:
         checkpoint_activations(model)
     if base is not None:
-        model, found = load_lora(model, Path(config.path).expanduser())
+        model, found = load_lora(model, Path(path))
         if config.lora is not None and (config.lora.rank, config.lora.alpha) != (found.rank, found.alpha):
-            raise HoneError("the saved adapter is not the one asked for", where=config.path, got=str(found))
+            raise HoneError("the saved adapter is not the one asked for", where=path, got=str(found))
         config = dataclasses.replace(config, lora=config.lora or found)
     elif config.lora is not None:
         model = apply_lora(model, config.lora)
-    folder = locate(config.path)
     # A base inside the adapter's directory goes wherever the adapter goes, as one that was never on disk.
-    inside = base is not None and folder is not None and folder in Path(base).parents
-    policy = Policy(model.to(device), tokenizer, config, "" if inside else base or config.path)
+    inside = base is not None and Path(path) in Path(base).parents
+    policy = Policy(model.to(device), tokenizer, config, "" if inside else base or path)
     if folder is not None and (head := ValueHead.load(folder, policy.width)) is not None:
         policy.value_head = head.to(device)
     return policy
@@ -181,7 +185,7 @@ def load(path_or_config: str | Path | ModelConfig, **overrides: Any) -> Policy:
 
 def _has_tokenizer(path: str, base: str | None) -> bool:
     """An adapter's directory may leave the tokenizer to its base; any other must have one."""
-    return base is None or (Path(path).expanduser() / "tokenizer.json").is_file()
+    return base is None or (Path(path) / "tokenizer.json").is_file()
 
 
 def _device(name: str) -> torch.device:

@@ -57,20 +57,31 @@ def locate(path: str) -> Path | None:
     return None
 
 
-def read_model(path: str, dtype: torch.dtype, *, trust_remote_code: bool, revision: str | None) -> Any:
-    """A causal language model without dropout, in evaluation mode, on the CPU.
+def read_config(path: str, *, trust_remote_code: bool, revision: str | None) -> Any:
+    """The config of a causal language model, its dropout set to 0.
 
     Raises:
-        HoneError: no config or weights, not a causal language model, damaged files, or nothing on the hub.
+        HoneError: no directory, config or weights, not a causal language model, or nothing on the hub.
     """
     folder = locate(path)
     if folder is not None:
         _check_files(folder)
-    common: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": revision}
     with quiet(), _reading(path, folder, "model"):
-        config = AutoConfig.from_pretrained(path, **common)
-        _check_causal(config, path, trust_remote_code)
-        no_dropout(config)
+        config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code, revision=revision)
+    _check_causal(config, path, trust_remote_code)
+    no_dropout(config)
+    return config
+
+
+def read_model(
+    path: str, config: Any, dtype: torch.dtype, *, trust_remote_code: bool, revision: str | None
+) -> Any:
+    """The model of a config from :func:`read_config`, in evaluation mode, on the CPU.
+
+    Raises:
+        HoneError: weights that are damaged or incomplete.
+    """
+    with quiet(), _reading(path, locate(path), "model"):
         attention = "eager" if getattr(config.get_text_config(), "attn_logit_softcapping", None) else None
         model, report = AutoModelForCausalLM.from_pretrained(
             path,
@@ -79,7 +90,8 @@ def read_model(path: str, dtype: torch.dtype, *, trust_remote_code: bool, revisi
             use_safetensors=True,
             output_loading_info=True,
             attn_implementation=attention,
-            **common,
+            trust_remote_code=trust_remote_code,
+            revision=revision,
         )
     if missing := sorted(report["missing_keys"]):
         raise HoneError(

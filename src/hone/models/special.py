@@ -36,11 +36,9 @@ def ensure_pad(model: Any, tokenizer: Any, ends: frozenset[int]) -> int:
     """
     pad = tokenizer.pad_token_id
     if pad is None or pad in ends or pad == tokenizer.bos_token_id:
-        tokenizer.pad_token = _spare(tokenizer, ends) or _PAD
-        if (
-            tokenizer.convert_tokens_to_ids(_PAD) in (None, tokenizer.unk_token_id)
-            and tokenizer.pad_token == _PAD
-        ):
+        if (spare := _spare(tokenizer, ends)) is not None:
+            tokenizer.pad_token = spare
+        else:
             tokenizer.add_special_tokens({"pad_token": _PAD})
     pad = int(tokenizer.pad_token_id)
     grow(model, max(len(tokenizer), pad + 1))
