@@ -1,4 +1,4 @@
-"""Pictures of tables: values and policies drawn on the grid they belong to, and heat maps of two-dimensional states.
+"""Pictures of tables: values and policies drawn on their grid, and heat maps of two-dimensional states.
 
 Cells have colours of their own, so text on them does not follow the page's: it is legible light and dark.
 """
@@ -65,7 +65,7 @@ def grids(panels: Sequence[GridPanel], per_row: int = 2, cell: float = 0.52) -> 
 def best_moves(
     q_SA: ArrayLike, kinds: Sequence[str], order: Sequence[int] = (0, 1, 2, 3)
 ) -> NDArray[np.bool_]:
-    """[cells, 4] the actions whose value is within rounding of the best; none in walls, goals, cliffs and holes.
+    """[cells, 4] the best actions, up to rounding; none in walls, goals, cliffs and holes.
 
     Args:
         q_SA: action values of the cells.
@@ -113,8 +113,8 @@ def heatmap(
         )
         if whole:
             for (row, column), value in np.ndenumerate(table):
-                axes.text(column, row, f"{value:.0f}".replace("-", "−"), ha="center", va="center", fontsize=5.5,
-                          color=CELL_INK)  # fmt: skip
+                text = f"{value:.0f}".replace("-", "−")
+                axes.text(column, row, text, ha="center", va="center", fontsize=5.5, color=CELL_INK)
         else:
             bar = figure.colorbar(image, ax=axes, shrink=0.8, label=unit)
             bar.outline.set_visible(False)
@@ -132,6 +132,7 @@ def _grid(axes: Any, panel: GridPanel) -> None:
     axes.set_ylim(rows + 0.02, -0.02)
     axes.set_aspect("equal")
     scale = _scale(values, panel.kinds)
+    middle: dict[str, Any] = {"ha": "center", "va": "center", "color": CELL_INK}
     for row in range(rows):
         for column in range(columns):
             kind = panel.kinds[row][column]
@@ -144,12 +145,9 @@ def _grid(axes: Any, panel: GridPanel) -> None:
             axes.add_patch(Rectangle((column, row), 1, 1, facecolor=face, edgecolor="#ffffff", linewidth=1.0))
             if valued and values is not None and panel.numbers:
                 text = number(round(float(values[row, column]), 3))
-                axes.text(
-                    column + 0.5, row + 0.52, text, ha="center", va="center", fontsize=7, color=CELL_INK
-                )
+                axes.text(column + 0.5, row + 0.52, text, **middle, fontsize=7)
             elif kind in "GSH" and not valued:
-                axes.text(column + 0.5, row + 0.52, kind, ha="center", va="center", fontsize=8, color=CELL_INK,
-                          fontweight="bold")  # fmt: skip
+                axes.text(column + 0.5, row + 0.52, kind, **middle, fontsize=8, fontweight="bold")
             if best is not None:
                 for move in np.flatnonzero(best[row, column]):
                     axes.add_patch(_arrow(row, column, MOVES[move], small=valued and panel.numbers))

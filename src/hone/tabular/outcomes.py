@@ -141,7 +141,9 @@ class Outcomes:
 
 
 def mdp_of(env: gymnasium.Env[Any, Any]) -> MDP:
-    """The explicit model of a discrete Gymnasium environment that shows its table.
+    """The explicit model of a discrete Gymnasium environment that shows its table (see :meth:`Outcomes.of`).
+
+    Beside ``transition_SAS`` and ``reward_SA`` a mask ``allowed_SA`` is read where there is one.
 
     Raises:
         HoneError: as :meth:`Outcomes.of` and :meth:`MDP.build`.
@@ -149,7 +151,8 @@ def mdp_of(env: gymnasium.Env[Any, Any]) -> MDP:
     plain = env.unwrapped
     if hasattr(plain, "transition_SAS") and not hasattr(plain, "P"):
         check_discrete(env)
-        return MDP.build(plain.transition_SAS, plain.reward_SA)  # type: ignore[attr-defined]
+        allowed = getattr(plain, "allowed_SA", None)
+        return MDP.build(plain.transition_SAS, plain.reward_SA, allowed=allowed)  # type: ignore[attr-defined]
     return Outcomes.of(env).mdp()
 
 

@@ -53,7 +53,7 @@ class DynaQ(OneStep):
         self.plan(transition.run)
 
     def remember(self, transition: Transition) -> None:
-        """The last outcome of an action is the model; new pairs (with bonus: all of a new state) are listed."""
+        """The last outcome of an action is the model; new pairs (with bonus, of a new state all) are listed."""
         run = transition.run
         entry = transition.state * self.actions + transition.action
         self.time_N[run] += 1

@@ -1,6 +1,4 @@
-"""The table that every learner here owns: N (or 2N) tables of state or action values, a step size, a
-behaviour.
-"""
+"""The table that every learner here owns: state or action values, a step size, a behaviour policy."""
 
 from __future__ import annotations
 
@@ -9,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from hone.core.errors import HoneError
-from hone.tabular.learning.base import Environments
+from hone.tabular.learning.base import Environments, Transition
 from hone.tabular.learning.policies import Policy
 from hone.tabular.mdp import Floats, Ints
 
@@ -100,6 +98,10 @@ class Values:
             return self.step_size
         self.count[index_K] += 1
         return 1 / self.count[index_K]
+
+    def learn(self, transition: Transition) -> None:
+        """Take in one step: what a subclass is."""
+        raise NotImplementedError
 
     def end_episodes(self) -> None:
         """Nothing to do for learners that learn at every step."""

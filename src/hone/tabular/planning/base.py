@@ -64,11 +64,12 @@ def solution(
     backups: int = 0,
     residuals: list[float] | None = None,
     changes: tuple[int, ...] = (),
+    policy_S: Ints | None = None,
 ) -> Solution:
-    """The result for values that have converged: one more backup gives the residual and the policy."""
+    """The result for values that have converged: one more backup gives the residual, and the policy if need be."""
     q_AS = mdp.backup(value_S, gamma)
     residual = float(np.abs(q_AS.max(axis=0) - value_S).max())
-    policy_S = np.where(mdp.terminal_S, 0, greedy(mdp, q_AS, gamma))
+    policy_S = np.where(mdp.terminal_S, 0, greedy(mdp, q_AS, gamma) if policy_S is None else policy_S)
     return Solution(value_S, policy_S, gamma, residual, backups, tuple(residuals or ()), changes)
 
 

@@ -65,4 +65,12 @@ def policy_iteration(
     if mdp.residual(value_S, gamma) > tolerance:  # a few sweeps remove what rounding of the solve left
         value_S = value_iteration(mdp, gamma, tolerance, initial=value_S).value_S
     backups = len(changes) * mdp.states
-    return solution(mdp, value_S, gamma, backups=backups, residuals=residuals, changes=tuple(changes))
+    return solution(
+        mdp,
+        value_S,
+        gamma,
+        backups=backups,
+        residuals=residuals,
+        changes=tuple(changes),
+        policy_S=policy_S,
+    )
