@@ -17,6 +17,8 @@ from torch import Tensor
 from transformers import Cache
 from transformers.cache_utils import CacheLayerMixin
 
+_LENGTH = 256
+"""Columns that buffers start with, if any request in flight is that long."""
 _SLACK = 16
 """Free columns after a compaction, at least (and at least a quarter of the live ones): it is paid rarely."""
 
@@ -179,7 +181,7 @@ class SlotCache(Cache):  # type: ignore[misc]
         needed = cursor + max(_SLACK, cursor // 4)
         length = self.length
         if length < needed:
-            length = max(needed, min(2 * length, longest + longest // 4))
+            length = max(needed, min(max(2 * length, _LENGTH), longest + longest // 4))
         self._reallocate(cursor - live, length, like)
         shift = cursor - self.cursor
         self.start = [start + shift for start in self.start]

@@ -20,7 +20,7 @@ from hone.core.errors import HoneError
 from hone.core.seeding import uniforms
 from hone.core.types import Completion, StopReason
 from hone.engines.base import Engine, Request, Sampling
-from hone.engines.check import choose
+from hone.engines.check import Guard, choose
 from hone.engines.forward import Prompt
 from hone.engines.masks import text_config
 from hone.engines.sampling import draw
@@ -34,6 +34,7 @@ class _Row:
     order: int
     request: Request
     limit: int
+    distribution: Sampling
     stop: StopTexts | None
     tokens: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
@@ -72,8 +73,10 @@ class EmbeddedEngine(Engine):
     ) -> None:
         self.model, self.tokenizer, self.end_ids, self.slots = model, tokenizer, end_ids, slots
         self.max_length = max_length or getattr(text_config(model), "max_position_embeddings", None)
+        self._guard: Guard = torch.no_grad
         with self._sampling():
-            self._forward, self.mode = choose(model, pad_id=pad_id, slots=slots, max_length=self.max_length)
+            choice = choose(model, pad_id=pad_id, slots=slots, max_length=self.max_length)
+        self._forward, self.mode, self._guard = choice.forward, choice.mode, choice.guard
         self._queue: dict[Prompt, deque[_Row]] = {}
         self._rows: list[_Row | None] = []
         self._submitted = 0
@@ -112,7 +115,7 @@ class EmbeddedEngine(Engine):
             limit = request.sampling.max_tokens
             if self.max_length is not None:
                 limit = min(limit, self.max_length - len(request.prompt))
-            rows.append(_Row(order, request, limit, stops.get(texts)))
+            rows.append(_Row(order, request, limit, _distribution(request.sampling), stops.get(texts)))
         self._submitted += len(rows)
         for row in rows:
             self._queue.setdefault(row.request.prompt, deque()).append(row)
@@ -212,7 +215,7 @@ class EmbeddedEngine(Engine):
         uniform_R = torch.from_numpy(uniforms(keys, counts)).to(logits_RV.device)
         groups: dict[Sampling, list[int]] = {}
         for i, row in enumerate(rows):
-            groups.setdefault(_distribution(row.request.sampling), []).append(i)
+            groups.setdefault(row.distribution, []).append(i)
         if len(groups) == 1:
             token_R, logprob_R = draw(logits_RV, next(iter(groups)), uniform_R)
         else:
@@ -270,17 +273,12 @@ class EmbeddedEngine(Engine):
 
     @contextmanager
     def _sampling(self) -> Iterator[None]:
-        """No gradients, no dropout; the mode of every module is put back.
-
-        ``no_grad``, not ``inference_mode``: some architectures keep what a forward pass computed (rotary
-        tables that follow the length), and a tensor made in inference mode cannot be used by the learner's
-        backward pass.
-        """
+        """No gradients, no dropout; the mode of every module is put back."""
         training = [module for module in self.model.modules() if module.training]
-        if training:
-            self.model.eval()
+        for module in training:
+            module.training = False
         try:
-            with torch.no_grad():
+            with self._guard():
                 yield
         finally:
             for module in training:

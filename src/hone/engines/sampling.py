@@ -71,8 +71,8 @@ def truncate(logits_BV: Tensor, top_k: int, top_p: float) -> Tensor:
 def inverse_cdf(logits_BV: Tensor, uniform_B: Tensor) -> tuple[Tensor, Tensor]:
     """Ids [B] drawn from ``softmax(logits)`` by two-level inverse CDF, and their log-probabilities [B].
 
-    A token i is drawn iff ``cdf(i-1) <= u·Z < cdf(i)``, so a token of probability zero never is; the target is
-    held one float below each level's total, so rounding cannot run past the last positive token.
+    A token i is drawn iff ``cdf(i-1) <= u·Z < cdf(i)``, so a token of probability zero never is; the target
+    is held one float below each level's total, so rounding cannot run past the last positive token.
 
     Args:
         logits_BV: [B,V] float32.

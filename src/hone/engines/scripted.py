@@ -15,9 +15,9 @@ Script = Callable[[Request], str | Sequence[int] | Completion]
 class ScriptedEngine(Engine):
     """Answers each request with what the script says.
 
-    A text is encoded and ends with the end token; ids are taken as they are and stop with "end" iff the last of them
-    is the end token, else with "stop". Either is cut at ``max_tokens``, with reason "length". A completion is handed
-    out as it is but for its policy version.
+    A text is encoded and ends with the end token; ids are taken as they are and stop with "end" iff the last
+    of them is the end token, else with "stop". Either is cut at ``max_tokens``, with reason "length". A
+    completion is handed out as it is but for its policy version.
 
     Args:
         script: what to answer.

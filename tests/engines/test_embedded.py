@@ -1,0 +1,221 @@
+"""The engine against transformers: the same tokens, the same log-probabilities, whatever shares the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from engine_models import CACHED, END, full_logprobs, prompts, tiny
+
+from hone.core.errors import HoneError
+from hone.core.types import Completion
+from hone.engines.base import Request, Sampling
+from hone.engines.embedded import EmbeddedEngine
+from hone.engines.forward import ReferenceForward
+
+GREEDY = Sampling(temperature=0, max_tokens=24)
+
+
+def engine_for(model: Any, slots: int = 4, **options: Any) -> EmbeddedEngine:
+    return EmbeddedEngine(model, None, pad_id=0, end_ids=frozenset({END}), slots=slots, **options)
+
+
+def requests_for(
+    found: Sequence[tuple[int, ...]], sampling: Sampling, samples: int = 1, seed: int = 0
+) -> list[Request]:
+    return [
+        Request((i, j), prompt, sampling, seed + 1000 * i + j)
+        for i, prompt in enumerate(found)
+        for j in range(samples)
+    ]
+
+
+@pytest.mark.parametrize("name", CACHED)
+def test_greedy_equals_transformers_generate(name: str) -> None:
+    model = tiny(name)
+    engine = engine_for(model)
+    assert engine.mode == "cached"
+    found = [*prompts(9), prompts(9)[2], prompts(9)[2]]
+    completions = engine.generate(requests_for(found, GREEDY))
+    for prompt, completion in zip(found, completions, strict=True):
+        with torch.no_grad():
+            row = model.generate(
+                torch.tensor([prompt]),
+                attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
+                do_sample=False,
+                max_new_tokens=24,
+            )
+        assert completion.tokens == tuple(row[0, len(prompt) :].tolist())
+        assert completion.stop == ("end" if completion.tokens[-1] == END else "length")
+
+
+@pytest.mark.parametrize("name", [*CACHED, "bloom"])
+def test_logprobs_equal_the_full_forward(name: str) -> None:
+    model = tiny(name)
+    engine = engine_for(model)
+    requests = requests_for(prompts(6), Sampling(max_tokens=30), samples=3)
+    for request, completion in zip(requests, engine.generate(requests), strict=True):
+        assert len(completion.logprobs) == len(completion.tokens) <= 30
+        expected = full_logprobs(model, request.prompt, completion.tokens)
+        assert completion.logprobs == pytest.approx(expected, abs=1e-4)
+
+
+def test_half_precision_weights_are_used_as_they_are() -> None:
+    model = tiny("llama").bfloat16()
+    engine = engine_for(model)
+    assert engine.mode == "cached"
+    requests = requests_for(prompts(4), Sampling(max_tokens=12), samples=2)
+    for request, completion in zip(requests, engine.generate(requests), strict=True):
+        expected = full_logprobs(model, request.prompt, completion.tokens)
+        assert completion.logprobs == pytest.approx(expected, abs=0.5)
+
+
+def test_same_requests_give_the_same_bits() -> None:
+    requests = requests_for(prompts(7), Sampling(max_tokens=20), samples=3)
+    engine = engine_for(tiny("llama"))
+    first = engine.generate(requests)
+    assert engine.generate(requests) == first
+    assert engine_for(tiny("llama")).generate(requests) == first
+
+
+@pytest.mark.parametrize("name", ["llama", "mistral"])
+def test_a_key_draws_the_same_sample_whatever_shares_the_batch(name: str) -> None:
+    model = tiny(name)
+    requests = requests_for(prompts(7), Sampling(max_tokens=20), samples=3)
+    together = engine_for(model, slots=5).generate(requests)
+    alone = engine_for(model, slots=1)
+    apart = [alone.generate([request])[0] for request in requests]
+    assert [c.tokens for c in together] == [c.tokens for c in apart]
+    assert len({c.tokens for c in together}) > 15, "the noise differs between samples"
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma2", "gpt2"])
+def test_the_reference_path_equals_the_cached_one(name: str) -> None:
+    model = tiny(name)
+    cached, slow = engine_for(model, slots=3), engine_for(model, slots=3)
+    slow._forward = ReferenceForward(model, pad_id=0)
+    requests = requests_for(prompts(5), Sampling(max_tokens=15), samples=2)
+    for fast, reference in zip(cached.generate(requests), slow.generate(requests), strict=True):
+        assert fast.tokens == reference.tokens
+        assert fast.logprobs == pytest.approx(reference.logprobs, abs=1e-4)
+        assert fast.stop == reference.stop
+
+
+def test_settings_may_differ_within_a_batch() -> None:
+    model = tiny("llama")
+    prompt = prompts(1)[0]
+    settings = [
+        GREEDY,
+        Sampling(temperature=0.7, max_tokens=24),
+        Sampling(top_k=3, max_tokens=24),
+        Sampling(temperature=1.3, top_p=0.8, max_tokens=24),
+    ]
+    requests = [Request(i, prompt, sampling, 5) for i, sampling in enumerate(settings)]
+    together = engine_for(model).generate(requests)
+    for request, completion in zip(requests, together, strict=True):
+        alone = engine_for(model).generate([request])[0]
+        assert completion.tokens == alone.tokens
+        assert completion.logprobs == pytest.approx(alone.logprobs, abs=1e-4)
+    assert together[0].logprobs == pytest.approx(full_logprobs(model, prompt, together[0].tokens), abs=1e-4)
+
+
+def test_weights_changed_in_place_are_seen() -> None:
+    model = tiny("llama")
+    engine = engine_for(model)
+    requests = requests_for(prompts(4), GREEDY)
+    before = engine.generate(requests)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.mul_(1.5).add_(0.05)
+    engine.sync(7)
+    after = engine.generate(requests)
+    assert [c.tokens for c in after] != [c.tokens for c in before]
+    assert {c.policy_version for c in before} == {0} and {c.policy_version for c in after} == {7}
+    for request, completion in zip(requests, after, strict=True):
+        expected = full_logprobs(model, request.prompt, completion.tokens)
+        assert completion.logprobs == pytest.approx(expected, abs=1e-3)
+
+
+def test_the_learner_can_train_after_generation_and_keeps_its_modes() -> None:
+    model = tiny("llama")
+    model.train()
+    model.model.layers[0].eval()
+    modes = [module.training for module in model.modules()]
+    engine_for(model).generate(requests_for(prompts(3), GREEDY))
+    assert [module.training for module in model.modules()] == modes
+    model(input_ids=torch.tensor([[3, 4, 5]])).logits.sum().backward()
+    assert float(model.lm_head.weight.grad.abs().sum()) > 0
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+def test_lora_adapters_are_active() -> None:
+    from peft import LoraConfig, get_peft_model
+
+    base = tiny("llama")
+    requests = requests_for(prompts(4), Sampling(max_tokens=10), samples=2)
+    plain = engine_for(base).generate(requests)
+    model = get_peft_model(
+        base, LoraConfig(r=4, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
+    )
+    model.eval()
+    engine = engine_for(model)
+    assert engine.mode == "cached"
+    adapted = engine.generate(requests)
+    assert [c.tokens for c in adapted] != [c.tokens for c in plain]
+    for request, completion in zip(requests, adapted, strict=True):
+        expected = full_logprobs(model, request.prompt, completion.tokens)
+        assert completion.logprobs == pytest.approx(expected, abs=1e-4)
+
+
+def test_requests_may_come_while_others_are_in_flight() -> None:
+    model = tiny("qwen2")
+    requests = requests_for(prompts(8), Sampling(max_tokens=12), samples=2)
+    expected = dict(zip([r.id for r in requests], engine_for(model).generate(requests), strict=True))
+    engine = engine_for(model, slots=3)
+    engine.submit(requests[:4])
+    found: dict[Any, Completion] = {}
+    waiting = requests[4:]
+    while done := engine.collect():
+        found |= dict(done)
+        engine.submit(waiting[:2])
+        waiting = waiting[2:]
+    assert {key: c.tokens for key, c in found.items()} == {key: c.tokens for key, c in expected.items()}
+    assert engine.collect() == []
+
+
+def test_results_of_one_collect_come_in_the_order_of_submission() -> None:
+    engine = engine_for(tiny("llama"), slots=8)
+    engine.submit(requests_for(prompts(6), Sampling(max_tokens=1)))
+    assert [key for key, _ in engine.collect()] == [(i, 0) for i in range(6)]
+
+
+def test_busy_engines_refuse_to_sync_or_generate() -> None:
+    engine = engine_for(tiny("llama"))
+    engine.submit(requests_for(prompts(2), GREEDY))
+    with pytest.raises(RuntimeError, match="sync"):
+        engine.sync(1)
+    with pytest.raises(RuntimeError, match="generate"):
+        engine.generate([])
+
+
+def test_a_prompt_the_model_cannot_answer_is_refused_and_nothing_queued() -> None:
+    engine = engine_for(tiny("llama"), max_length=10)
+    good = Request("good", (3, 4), GREEDY, 0)
+    with pytest.raises(HoneError, match="empty"):
+        engine.submit([good, Request("bad", (), GREEDY, 0)])
+    with pytest.raises(HoneError, match="got 10 tokens; expected fewer than 10"):
+        engine.submit([good, Request("bad", (3,) * 10, GREEDY, 0)])
+    with pytest.raises(HoneError, match="tokenizer"):
+        engine.submit([Request("bad", (3,), Sampling(stop=("x",)), 0)])
+    assert engine.collect() == []
+
+
+def test_logits_that_are_not_finite_are_an_error_of_the_model() -> None:
+    model = tiny("llama")
+    engine = engine_for(model)
+    with torch.no_grad():
+        model.lm_head.weight.fill_(float("nan"))
+    with pytest.raises(HoneError, match="not finite"):
+        engine.generate(requests_for(prompts(1), GREEDY))
