@@ -1,4 +1,4 @@
-"""Micro-batches, empty batches and sliding windows: what a loop may do to rows without changing the numbers."""
+"""Micro-batches, empty batches, sliding windows: what may be done to rows without changing a number."""
 
 from __future__ import annotations
 
