@@ -101,7 +101,7 @@ def write(path: Path, rows: Sequence[dict[str, Any]]) -> str:
     return str(path)
 
 
-ROWS = [
+ROWS: list[dict[str, Any]] = [
     {"question": f"What is {n} + {n}?", "solution": f"Twice.\n#### {2 * n}", "level": n} for n in range(200)
 ]
 
