@@ -61,11 +61,12 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
+    for line in path.read_bytes().split(b"\n"):
+        if line:
+            try:
+                rows.append(json.loads(line))
+            except ValueError:  # not JSON, or cut inside a character
+                break
     return rows
 
 

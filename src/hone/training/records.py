@@ -81,6 +81,7 @@ def _turn_line(turn: Turn, advantages: list[float], tokenizer: PreTrainedTokeniz
     scored = turn.outcome if isinstance(turn.outcome, Scored) else None
     return {
         "observation": list(turn.observation),
+        "observation_text": tokenizer.decode(list(turn.observation)),
         "tokens": list(turn.action.tokens),
         "pieces": [tokenizer.decode([token]) for token in turn.action.tokens],
         "logprobs": list(turn.action.logprobs),
