@@ -73,9 +73,14 @@ def test_examples_are_pairs_of_texts(tmp_path: Path) -> None:
         read_examples(str(file), {"prompt": "question"})
     file.write_text('{"prompt": "1", "completion": "2"}\n{"text": "a", "completion": 3}\n')
     assert read_examples(str(file)) == [("1", "2"), ("", "a")]
-    bad: dict[str, object]
-    for bad in ({"prompt": "1"}, {"prompt": "1", "completion": None}, {"messages": []}, {"text": 1}):
-        file.write_text(json.dumps(bad))
+    bad: list[dict[str, object]] = [
+        {"prompt": "1"},
+        {"prompt": "1", "completion": None},
+        {"messages": []},
+        {"text": 1},
+    ]
+    for row in bad:
+        file.write_text(json.dumps(row))
         with pytest.raises(HoneError, match=r"x\.jsonl, record 1"):
             read_examples(str(file))
 
