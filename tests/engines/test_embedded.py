@@ -215,7 +215,29 @@ def test_a_prompt_the_model_cannot_answer_is_refused_and_nothing_queued() -> Non
 def test_logits_that_are_not_finite_are_an_error_of_the_model() -> None:
     model = tiny("llama")
     engine = engine_for(model)
+    before = engine.generate(requests_for(prompts(6), GREEDY))
+    weight = model.lm_head.weight.detach().clone()
     with torch.no_grad():
         model.lm_head.weight.fill_(float("nan"))
     with pytest.raises(HoneError, match="not finite"):
-        engine.generate(requests_for(prompts(1), GREEDY))
+        engine.generate(requests_for(prompts(6), GREEDY))
+    with torch.no_grad():
+        model.lm_head.weight.copy_(weight)
+    engine.sync(0)
+    assert engine.generate(requests_for(prompts(6), GREEDY)) == before
+
+
+def test_an_engine_of_a_policy_takes_its_ids_and_context() -> None:
+    class Policy:
+        model, tokenizer, pad_id, end_ids, max_length = tiny("llama"), None, 0, {END, 7}, 20
+
+    engine = EmbeddedEngine.of(Policy(), slots=2)
+    expected = EmbeddedEngine(
+        Policy.model, None, pad_id=0, end_ids=frozenset({END, 7}), slots=2, max_length=20
+    )
+    requests = requests_for(prompts(5), Sampling(max_tokens=90), samples=2)
+    found = engine.generate(requests)
+    assert found == expected.generate(requests)
+    assert {
+        len(r.prompt) + len(c.tokens) for r, c in zip(requests, found, strict=True) if c.stop == "length"
+    } == {20}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from hone.engines.base import Engine, Request, Sampling
 from hone.engines.check import Guard, choose
 from hone.engines.forward import Prompt
 from hone.engines.masks import text_config
-from hone.engines.sampling import draw
+from hone.engines.sampling import distribution, draw_each
 from hone.engines.stopping import StopTexts
 
 
@@ -115,13 +115,19 @@ class EmbeddedEngine(Engine):
             limit = request.sampling.max_tokens
             if self.max_length is not None:
                 limit = min(limit, self.max_length - len(request.prompt))
-            rows.append(_Row(order, request, limit, _distribution(request.sampling), stops.get(texts)))
+            rows.append(_Row(order, request, limit, distribution(request.sampling), stops.get(texts)))
         self._submitted += len(rows)
         for row in rows:
             self._queue.setdefault(row.request.prompt, deque()).append(row)
 
     def collect(self) -> list[tuple[Hashable, Completion]]:
-        """Run until at least one request has finished; those that did, in the order of submission."""
+        """Run until at least one request has finished; those that did, in the order of submission.
+
+        An error or an interrupt abandons everything queued and in flight; the engine stays usable.
+
+        Raises:
+            HoneError: the model's logits are not finite.
+        """
         return [(row.request.id, self._completion(row, stop)) for row, stop in self._collect()]
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
@@ -150,12 +156,17 @@ class EmbeddedEngine(Engine):
 
     def _collect(self) -> list[_Finished]:
         finished: list[_Finished] = []
-        with self._sampling():
-            while not finished and (self._rows or self._queue):
-                finished += self._step()
-                finished += self._admit()
-        if not self._rows and not self._queue:
-            self._forward.clear()
+        try:
+            with self._sampling():
+                while not finished and (self._rows or self._queue):
+                    finished += self._step()
+                    finished += self._admit()
+        except BaseException:
+            self._queue, self._rows = {}, []
+            raise
+        finally:
+            if not self._rows and not self._queue:
+                self._forward.clear()
         return sorted(finished, key=lambda done: done[0].order)
 
     def _step(self) -> list[_Finished]:
@@ -163,7 +174,7 @@ class EmbeddedEngine(Engine):
         rows = [row for row in self._rows if row is not None]
         if not rows:
             return []
-        logits_NV = self._forward.step([row.tokens[-1] for row in rows], self._longest(rows))
+        logits_NV = self._forward.step([row.tokens[-1] for row in rows], _longest(rows))
         return self._sample(rows, list(range(len(rows))), logits_NV)
 
     def _admit(self) -> list[_Finished]:
@@ -179,7 +190,7 @@ class EmbeddedEngine(Engine):
             self._rows += [None] * (where[-1] + 1 - len(self._rows))
             for i, row in zip(where, new, strict=True):
                 self._rows[i] = row
-            longest = self._longest([row for row in self._rows if row is not None])
+            longest = _longest([row for row in self._rows if row is not None])
             logits_RV = self._forward.add(where, [row.request.prompt for row in new], self._queue, longest)
             finished += self._sample(new, where, logits_RV)
         self._close()
@@ -213,16 +224,7 @@ class EmbeddedEngine(Engine):
         keys = np.array([row.request.key for row in rows], dtype=np.uint64)
         counts = np.array([len(row.tokens) for row in rows], dtype=np.uint64)
         uniform_R = torch.from_numpy(uniforms(keys, counts)).to(logits_RV.device)
-        groups: dict[Sampling, list[int]] = {}
-        for i, row in enumerate(rows):
-            groups.setdefault(row.distribution, []).append(i)
-        if len(groups) == 1:
-            token_R, logprob_R = draw(logits_RV, next(iter(groups)), uniform_R)
-        else:
-            token_R = torch.empty(len(rows), dtype=torch.int64, device=logits_RV.device)
-            logprob_R = torch.empty(len(rows), device=logits_RV.device)
-            for sampling, index in groups.items():
-                token_R[index], logprob_R[index] = draw(logits_RV[index], sampling, uniform_R[index])
+        token_R, logprob_R = draw_each(logits_RV, [row.distribution for row in rows], uniform_R)
 
         finished: list[_Finished] = []
         for row, i, token, logprob in zip(rows, where, token_R.tolist(), logprob_R.tolist(), strict=True):
@@ -248,9 +250,6 @@ class EmbeddedEngine(Engine):
 
     def _completion(self, row: _Row, stop: StopReason) -> Completion:
         return Completion(tuple(row.tokens), tuple(row.logprobs), stop, self._version)
-
-    def _longest(self, rows: Sequence[_Row]) -> int:
-        return max(len(row.request.prompt) + row.limit for row in rows)
 
     def _refuse(self, request: Request) -> None:
         where = f"request {request.id!r}"
@@ -285,6 +284,5 @@ class EmbeddedEngine(Engine):
                 module.training = True
 
 
-def _distribution(sampling: Sampling) -> Sampling:
-    """The settings that :func:`draw` reads; rows that share these are drawn together."""
-    return replace(sampling, min_tokens=0, max_tokens=1, stop=())
+def _longest(rows: Sequence[_Row]) -> int:
+    return max(len(row.request.prompt) + row.limit for row in rows)

@@ -10,6 +10,8 @@ token inside that block. Only ``exp`` and one sum touch all V entries.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -42,6 +44,25 @@ def draw(logits_BV: Tensor, sampling: Sampling, uniform_B: Tensor) -> tuple[Tens
         return token_B, logits_BV.gather(1, token_B[:, None])[:, 0] - total_B
     scaled_BV = logits_BV if sampling.temperature == 1 else logits_BV / sampling.temperature
     return inverse_cdf(truncate(scaled_BV, sampling.top_k, sampling.top_p), uniform_B)
+
+
+def distribution(sampling: Sampling) -> Sampling:
+    """The settings that :func:`draw` reads, the others at their defaults: rows that share these share a call."""
+    return replace(sampling, min_tokens=0, max_tokens=1, stop=())
+
+
+def draw_each(logits_BV: Tensor, settings: Sequence[Sampling], uniform_B: Tensor) -> tuple[Tensor, Tensor]:
+    """:func:`draw` for rows with settings of their own; rows with equal settings are drawn together."""
+    groups: dict[Sampling, list[int]] = {}
+    for row, sampling in enumerate(settings):
+        groups.setdefault(sampling, []).append(row)
+    if len(groups) == 1:
+        return draw(logits_BV, settings[0], uniform_B)
+    token_B = torch.empty(len(settings), dtype=torch.int64, device=logits_BV.device)
+    logprob_B = torch.empty(len(settings), device=logits_BV.device)
+    for sampling, rows in groups.items():
+        token_B[rows], logprob_B[rows] = draw(logits_BV[rows], sampling, uniform_B[rows])
+    return token_B, logprob_B
 
 
 def truncate(logits_BV: Tensor, top_k: int, top_p: float) -> Tensor:
