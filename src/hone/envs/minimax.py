@@ -86,7 +86,10 @@ def minimax() -> Floats:
 
 @cache
 def perfect() -> Floats:
-    """The policy [C, 9] that is uniform over the moves of best minimax value."""
+    """The policy [C, 9] that is uniform over the moves of best minimax value.
+
+    It never gives a result away, but may let a won game go on where a win in one is at hand.
+    """
     table = np.zeros((CODES, 9))
     value = minimax()
     codes = np.flatnonzero(~OVER)
