@@ -47,7 +47,7 @@ def draw(logits_BV: Tensor, sampling: Sampling, uniform_B: Tensor) -> tuple[Tens
 
 
 def distribution(sampling: Sampling) -> Sampling:
-    """The settings that :func:`draw` reads, the others at their defaults: rows with equal ones share a call."""
+    """The settings that :func:`draw` reads, the rest at defaults; rows with equal ones share a call."""
     return replace(sampling, min_tokens=0, max_tokens=1, stop=())
 
 
