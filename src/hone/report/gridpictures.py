@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon, Rectangle
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from hone.report.style import MUTED, PALETTE, number, style
@@ -51,20 +52,20 @@ def grids(panels: Sequence[GridPanel], per_row: int = 2, cell: float = 0.52) -> 
     """Grids side by side, every cell a square of ``cell`` inches."""
     columns = min(per_row, len(panels))
     rows = -(-len(panels) // columns)
-    wide = max(len(p.kinds[0]) for p in panels) * cell + 0.2
-    high = max(len(p.kinds) for p in panels) * cell + 0.4
+    widths = [max(len(p.kinds[0]) for p in panels[i::columns]) for i in range(columns)]
+    heights = [max(len(p.kinds) for p in panels[i * columns : (i + 1) * columns]) for i in range(rows)]
+    size = (sum(widths) * cell + 0.2 * columns, sum(heights) * cell + 0.4 * rows)
     with style():
-        figure = Figure(figsize=(columns * wide, rows * high), layout="constrained")
-        for index, axes in enumerate(np.ravel(figure.subplots(rows, columns, squeeze=False))):
+        figure = Figure(figsize=size, layout="constrained")
+        places = figure.subplots(rows, columns, squeeze=False, width_ratios=widths, height_ratios=heights)
+        for index, axes in enumerate(np.ravel(places)):
             axes.axis("off")
             if index < len(panels):
                 _grid(axes, panels[index])
         return figure
 
 
-def best_moves(
-    q_SA: ArrayLike, kinds: Sequence[str], order: Sequence[int] = (0, 1, 2, 3)
-) -> NDArray[np.bool_]:
+def best_moves(q_SA: ArrayLike, kinds: Sequence[str], order: Sequence[int] = (0, 1, 2, 3)) -> NDArray[np.bool_]:
     """[cells, 4] the best actions, up to rounding; none in walls, goals, cliffs and holes.
 
     Args:
@@ -108,9 +109,7 @@ def heatmap(
         axes.grid(visible=False)
         axes.set_title(title, loc="left", fontsize=10, fontweight="bold")
         norm = TwoSlopeNorm(0, min(-1e-9, table.min()), max(1e-9, table.max())) if signed else None
-        image = axes.imshow(
-            table, origin="lower", cmap=SIGNED if signed else VALUES, norm=norm, aspect="equal"
-        )
+        image = axes.imshow(table, origin="lower", cmap=SIGNED if signed else VALUES, norm=norm, aspect="equal")
         if whole:
             for (row, column), value in np.ndenumerate(table):
                 text = f"{value:.0f}".replace("-", "−")
@@ -118,6 +117,8 @@ def heatmap(
         else:
             bar = figure.colorbar(image, ax=axes, shrink=0.8, label=unit)
             bar.outline.set_visible(False)
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
         return figure
@@ -137,11 +138,7 @@ def _grid(axes: Any, panel: GridPanel) -> None:
         for column in range(columns):
             kind = panel.kinds[row][column]
             valued = values is not None and kind not in "#GCH" and np.isfinite(values[row, column])
-            face = (
-                VALUES(scale(values[row, column]))
-                if valued and values is not None
-                else KINDS.get(kind, KINDS["."])
-            )
+            face = VALUES(scale(values[row, column])) if valued and values is not None else KINDS.get(kind, KINDS["."])
             axes.add_patch(Rectangle((column, row), 1, 1, facecolor=face, edgecolor="#ffffff", linewidth=1.0))
             if valued and values is not None and panel.numbers:
                 text = number(round(float(values[row, column]), 3))
@@ -153,8 +150,8 @@ def _grid(axes: Any, panel: GridPanel) -> None:
                     axes.add_patch(_arrow(row, column, MOVES[move], small=valued and panel.numbers))
     if panel.path:
         down, across = np.array(panel.path).T + 0.5
-        axes.plot(across, down, color=PALETTE[1], linewidth=2.2, alpha=0.85, solid_joinstyle="round")
-        axes.plot(across[-1], down[-1], "o", color=PALETTE[1], markersize=5)
+        way = {"color": PALETTE[1], "alpha": 0.4, "zorder": 2.0}  # over the cells, under the text
+        axes.plot(across, down, linewidth=7, solid_joinstyle="round", **way)
     axes.add_patch(Rectangle((0, 0), columns, rows, fill=False, edgecolor=MUTED, linewidth=0.8))
 
 
@@ -177,4 +174,4 @@ def _arrow(row: int, column: int, move: tuple[int, int], small: bool) -> Polygon
         centre + along * back + aside * half,
         centre + along * back - aside * half,
     ]
-    return Polygon(points, closed=True, facecolor="#3b4250", edgecolor="none")
+    return Polygon(points, closed=True, facecolor="#3b4250", edgecolor="none", zorder=2.5)

@@ -19,7 +19,6 @@ from hone.tabular.planning import (
     finite_horizon,
     gauss_seidel,
     modified_policy_iteration,
-    policy_iteration,
     prioritised,
     value_iteration,
 )
@@ -35,8 +34,7 @@ METHODS: dict[str, Callable[[MDP, float], Solution]] = {
     "value iteration": value_iteration,
     "Gauss–Seidel": gauss_seidel,
     "prioritised": prioritised,
-    "modified policy it.": modified_policy_iteration,
-    "policy iteration": policy_iteration,
+    "modified": modified_policy_iteration,
 }
 
 
@@ -118,5 +116,5 @@ def _methods(mdp: MDP) -> Picture:
             log=True,
             size=(7.6, 3.4),
         ),
-        "Policy iteration solves equations, which this axis does not count; the others only back up.",
+        "Modified: policy iteration with 50 evaluation sweeps; its backups read one action instead of four.",
     )
