@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from hone.envs.tasks.addition import Addition as Addition
     from hone.envs.tasks.questions import Questions as Questions
     from hone.models.policy import load as load
-    from hone.training.api import evaluate as evaluate
     from hone.training.api import train as train
 
 _HOME = {
@@ -30,7 +29,7 @@ _HOME = {
     "train": "hone.training.api",
 }
 
-__all__ = [*_HOME]  # noqa: PLE0604
+__all__ = [*_HOME]
 __version__ = "0.1.0"
 
 

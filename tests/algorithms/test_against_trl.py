@@ -109,9 +109,7 @@ def test_grpo(beta: float, on_policy: bool, loss_type: str, scale: str, options:
 @pytest.mark.parametrize("apart", [0.0, 0.1])
 def test_rloo(beta: float, apart: float) -> None:
     fresh, old, ref = columns(apart)
-    advantage = trl_peer.advantages(
-        "rloo", REWARD, SAMPLES, beta=beta, old_logprob=old, ref_logprob=ref, mask=MASK
-    )
+    advantage = trl_peer.advantages("rloo", REWARD, SAMPLES, beta=beta, old_logprob=old, ref_logprob=ref, mask=MASK)
     leaf = fresh.clone().requires_grad_()
     theirs = trl_peer.rloo_loss(leaf, old, advantage, MASK)
     check_same(ours(RLOO(clip_high=0.28, beta=beta), REWARD, old, fresh, ref), theirs, leaf)

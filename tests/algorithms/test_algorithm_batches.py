@@ -38,9 +38,7 @@ from hone.rollout.rows import to_batch
 )
 @settings(max_examples=8, deadline=None)
 @given(specs=episode_lists(), shuffle=st.integers(0, 99))
-def test_micro_batches_give_the_gradient_of_the_whole(
-    algorithm: Algorithm, specs: list[Episode], shuffle: int
-) -> None:
+def test_micro_batches_give_the_gradient_of_the_whole(algorithm: Algorithm, specs: list[Episode], shuffle: int) -> None:
     batch, logprob = build(specs, shuffle)
     batch = with_advantages(algorithm, batch)
     rows = list(range(len(batch)))
@@ -111,9 +109,7 @@ def test_an_episode_in_sliding_windows_shares_one_advantage_and_one_ratio() -> N
 
 def test_ppo_on_sliding_windows_by_hand() -> None:
     batch = to_batch([sliding([0.0, 0.5, 1.0], 4)], pad_id=0)
-    batch = batch.with_(
-        value=0.25 * batch.sampled + 50.0 * ~batch.sampled, old_logprob=batch.behaviour_logprob
-    )
+    batch = batch.with_(value=0.25 * batch.sampled + 50.0 * ~batch.sampled, old_logprob=batch.behaviour_logprob)
     # γ = λ = 1: the advantage is reward-to-go − .25, on tokens: 1.25 ×4, .75 ×2; mean 13/12
     credited = with_advantages(PPO(trace=1.0), batch)
     assert credited.advantage is not None

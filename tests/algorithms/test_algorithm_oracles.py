@@ -57,9 +57,7 @@ def outcomes(specs: list[Episode], beta: float, kl: str) -> list[float | None]:
 def group_credit(specs: list[Episode], reward: list[float | None], kind: str) -> list[float]:
     credit = []
     for i, spec in enumerate(specs):
-        others = [
-            r for j, r in enumerate(reward) if r is not None and specs[j].group == spec.group and j != i
-        ]
+        others = [r for j, r in enumerate(reward) if r is not None and specs[j].group == spec.group and j != i]
         mine = reward[i]
         # a spread that is rounding only is left out: whether it counts as one depends on the order of summing
         if mine is None or not others or max(*others, mine) - min(*others, mine) < 1e-5:
@@ -81,9 +79,7 @@ def slow_grpo(algorithm: GRPO, specs: list[Episode], credit: list[float]) -> Slo
         weight = share.get(str(algorithm.normaliser)) or 1 / (int(algorithm.normaliser) * max(len(alive), 1))
         slope = []
         for new, old, ref in zip(own, spec.flat("old"), spec.flat("ref"), strict=True):
-            value, derivative = surrogate(
-                math.exp(new - old), advantage, algorithm.clip_low, algorithm.clip_high
-            )
+            value, derivative = surrogate(math.exp(new - old), advantage, algorithm.clip_low, algorithm.clip_high)
             if algorithm.kl_in == "loss":
                 value += algorithm.beta * KL[algorithm.kl](new - ref)
                 derivative += algorithm.beta * KL_SLOPE[algorithm.kl](new - ref)
@@ -104,9 +100,7 @@ def slow_rloo(algorithm: RLOO, specs: list[Episode], credit: list[float]) -> Slo
     return loss, slopes
 
 
-def fast(
-    algorithm: Algorithm, specs: list[Episode], shuffle: int
-) -> tuple[list[list[float]], Slow, dict[str, float]]:
+def fast(algorithm: Algorithm, specs: list[Episode], shuffle: int) -> tuple[list[list[float]], Slow, dict[str, float]]:
     """(advantage per action token, loss and gradient, named terms) from the code under test."""
     batch, logprob = build(specs, shuffle)
     batch = with_advantages(algorithm, batch)
@@ -161,8 +155,7 @@ def test_grpo(algorithm: GRPO, specs: list[Episode], shuffle: int) -> None:
         for n, o in zip(s.flat("logprob"), s.flat("old"), strict=True)
     ]
     stopped = [
-        a * d > 0
-        and (d > math.log(1 + algorithm.clip_high) if d > 0 else d < math.log(1 - algorithm.clip_low))
+        a * d > 0 and (d > math.log(1 + algorithm.clip_high) if d > 0 else d < math.log(1 - algorithm.clip_low))
         for d, a in pairs
     ]
     assert named["clip_fraction"] == pytest.approx(sum(stopped) / max(len(pairs), 1), abs=1e-6)
@@ -223,17 +216,10 @@ def test_ppo(clock: str, specs: list[Episode], shuffle: int, data: st.DataObject
     assert found == pytest.approx(white, abs=1e-2 if scale < 1e-2 else 1e-4)
     if scale < 1e-2:
         return  # whitening what is only rounding: nothing to compare
-    policy = (
-        sum(surrogate(math.exp(n - o), a, 0.2, 0.2)[0] for n, o, a in zip(news, olds, white, strict=True))
-        / count
-    )
+    policy = sum(surrogate(math.exp(n - o), a, 0.2, 0.2)[0] for n, o, a in zip(news, olds, white, strict=True)) / count
     clipped = max(-0.2, min(0.2, shift))
     critic = (
-        sum(
-            max((v + shift - g) ** 2, (v + clipped - g) ** 2) / 2
-            for v, g in zip(values, targets, strict=True)
-        )
-        / count
+        sum(max((v + shift - g) ** 2, (v + clipped - g) ** 2) / 2 for v, g in zip(values, targets, strict=True)) / count
     )
     assert named["policy"] == pytest.approx(policy, abs=1e-4)
     assert named["value"] == pytest.approx(critic, abs=1e-4)

@@ -13,7 +13,7 @@ def test_key_is_stable_and_unambiguous() -> None:
 def test_uniforms_are_uniform_and_independent_of_order() -> None:
     keys = np.array([key("k", i) for i in range(200)], dtype=np.uint64)
     grid = np.stack([uniforms(keys, np.full(200, n, dtype=np.uint64)) for n in range(200)])
-    assert 0 <= grid.min() and grid.max() < 1
+    assert grid.min() >= 0 and grid.max() < 1
     assert stats.kstest(grid.ravel(), "uniform").pvalue > 1e-3
     # neighbouring positions and neighbouring keys are uncorrelated: |r| < 4/sqrt(n)
     assert abs(np.corrcoef(grid[:-1].ravel(), grid[1:].ravel())[0, 1]) < 4 / 200

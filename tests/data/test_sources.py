@@ -89,8 +89,6 @@ def test_real_files_load_where_they_are_at_hand() -> None:
     shared = Path(__file__).parents[2].parent / "shared" / "data"
     if not shared.is_dir():
         pytest.skip("no shared data beside the repository")
-    rows = read_rows(
-        str(shared / "gsm8k-test.jsonl.gz"), columns={"prompt": "question", "completion": "answer"}
-    )
+    rows = read_rows(str(shared / "gsm8k-test.jsonl.gz"), columns={"prompt": "question", "completion": "answer"})
     assert len(rows) == 1319 and set(rows[0]) == {"prompt", "completion"}
     assert len(read_rows(str(shared / "tinyshakespeare.txt"))[0]["text"]) == 1_115_394

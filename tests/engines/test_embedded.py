@@ -26,9 +26,7 @@ def requests_for(
     found: Sequence[tuple[int, ...]], sampling: Sampling, samples: int = 1, seed: int = 0
 ) -> list[Request]:
     return [
-        Request((i, j), prompt, sampling, seed + 1000 * i + j)
-        for i, prompt in enumerate(found)
-        for j in range(samples)
+        Request((i, j), prompt, sampling, seed + 1000 * i + j) for i, prompt in enumerate(found) for j in range(samples)
     ]
 
 
@@ -156,9 +154,7 @@ def test_lora_adapters_are_active() -> None:
     base = tiny("llama")
     requests = requests_for(prompts(4), Sampling(max_tokens=10), samples=2)
     plain = engine_for(base).generate(requests)
-    model = get_peft_model(
-        base, LoraConfig(r=4, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
-    )
+    model = get_peft_model(base, LoraConfig(r=4, target_modules=["q_proj", "v_proj"], init_lora_weights=False))
     model.eval()
     engine = engine_for(model)
     assert engine.mode == "cached"
@@ -232,12 +228,8 @@ def test_an_engine_of_a_policy_takes_its_ids_and_context() -> None:
         model, tokenizer, pad_id, end_ids, max_length = tiny("llama"), None, 0, {END, 7}, 20
 
     engine = EmbeddedEngine.of(Policy(), slots=2)
-    expected = EmbeddedEngine(
-        Policy.model, None, pad_id=0, end_ids=frozenset({END, 7}), slots=2, max_length=20
-    )
+    expected = EmbeddedEngine(Policy.model, None, pad_id=0, end_ids=frozenset({END, 7}), slots=2, max_length=20)
     requests = requests_for(prompts(5), Sampling(max_tokens=90), samples=2)
     found = engine.generate(requests)
     assert found == expected.generate(requests)
-    assert {
-        len(r.prompt) + len(c.tokens) for r, c in zip(requests, found, strict=True) if c.stop == "length"
-    } == {20}
+    assert {len(r.prompt) + len(c.tokens) for r, c in zip(requests, found, strict=True) if c.stop == "length"} == {20}

@@ -58,9 +58,7 @@ def test_frequencies_and_logprobs_are_those_of_the_exact_distribution(sampling: 
 
 
 def test_greedy_takes_the_argmax_with_its_logprob_at_temperature_one() -> None:
-    token, logprob = draw(
-        torch.tensor([LOGITS]), Sampling(temperature=0, top_k=2), torch.tensor([0.99]).double()
-    )
+    token, logprob = draw(torch.tensor([LOGITS]), Sampling(temperature=0, top_k=2), torch.tensor([0.99]).double())
     assert token.tolist() == [3]
     assert logprob.tolist() == pytest.approx([math.log(exact(LOGITS, Sampling())[3])], abs=1e-6)
 
@@ -87,9 +85,7 @@ def test_tokens_of_probability_zero_are_never_drawn(uniform: float, vocabulary: 
     logits = torch.full((300, vocabulary), -math.inf)
     for row in logits:
         alive = draw_from.choice(vocabulary, size=draw_from.integers(1, 4), replace=False)
-        row[torch.from_numpy(alive)] = torch.from_numpy(
-            draw_from.normal(0, 30, len(alive)).astype(np.float32)
-        )
+        row[torch.from_numpy(alive)] = torch.from_numpy(draw_from.normal(0, 30, len(alive)).astype(np.float32))
     token, logprob = inverse_cdf(logits, torch.full((300,), uniform, dtype=torch.float64))
     assert bool(torch.isfinite(logits.gather(1, token[:, None])).all())
     assert bool(torch.isfinite(logprob).all())

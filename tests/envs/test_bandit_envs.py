@@ -17,9 +17,7 @@ from hone.envs.contextual import ContextualBanditEnv, ContextualBandits, LatentF
 
 def test_streams_give_the_keyed_uniforms_whatever_the_block() -> None:
     keys = np.array([key("a"), key("b")], dtype=np.uint64)
-    expected = [
-        [float(uniforms(keys[n : n + 1], np.array([p], np.uint64))[0]) for n in (0, 1)] for p in range(6)
-    ]
+    expected = [[float(uniforms(keys[n : n + 1], np.array([p], np.uint64))[0]) for n in (0, 1)] for p in range(6)]
     for block in (1, 2, 5, None):
         stream = Streams(keys, width=2, block=block)
         for step in (2, 0, 1):  # also backwards
@@ -126,9 +124,7 @@ def test_single_bandit_walks_through_the_episodes_of_the_batch() -> None:
 
 
 def test_contextual_rewards_are_the_product_of_the_factors() -> None:
-    factors = LatentFactors(
-        np.array([[1.0, 2.0], [0.0, -1.0], [3.0, 1.0]]), np.array([[1.0, 0.0], [0.5, 0.5]])
-    )
+    factors = LatentFactors(np.array([[1.0, 2.0], [0.0, -1.0], [3.0, 1.0]]), np.array([[1.0, 0.0], [0.5, 0.5]]))
     product = {(1.0, 2.0): (1.0, 1.5), (0.0, -1.0): (0.0, -0.5), (3.0, 1.0): (3.0, 2.0)}
     bandits = ContextualBandits(factors, 50, train_users=2)
     context, _ = bandits.reset()
@@ -152,8 +148,7 @@ def test_contextual_splits_draw_from_their_own_users() -> None:
 
 def test_drawn_factors_make_rewards_of_variance_one() -> None:
     stds = [
-        (f := LatentFactors.drawn(users=400, arms=40, rank=d)) and np.std(f.users_MD @ f.arms_KD.T)
-        for d in (5, 20)
+        (f := LatentFactors.drawn(users=400, arms=40, rank=d)) and np.std(f.users_MD @ f.arms_KD.T) for d in (5, 20)
     ]
     assert stds == pytest.approx([1.0, 1.0], abs=0.2)
 

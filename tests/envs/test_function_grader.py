@@ -216,9 +216,7 @@ SCRIPT = """
 def test_a_lambda_from_a_script_without_a_guard(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(textwrap.dedent(SCRIPT))
-    done = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=True
-    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=True)
     lines = done.stdout.splitlines()
     assert lines[:2] == ["script runs", "[5.0]"]
     assert done.stderr == ""
@@ -229,9 +227,7 @@ def test_a_lambda_from_a_script_without_a_guard(tmp_path: Path) -> None:
 def test_no_orphan_survives_a_killed_parent(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(textwrap.dedent(SCRIPT))
-    with subprocess.Popen(
-        [sys.executable, str(script), "wait"], stdout=subprocess.PIPE, text=True
-    ) as process:
+    with subprocess.Popen([sys.executable, str(script), "wait"], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         lines = [process.stdout.readline().strip() for _ in range(4)]
         idle, busy = int(lines[2]), int(lines[3])

@@ -65,9 +65,7 @@ def test_random_episodes_are_seeded() -> None:
 
 
 def test_gymnasiums_own_checker_passes() -> None:
-    check_env(
-        Sums().env("train"), skip_render_check=True
-    )  # its complaints are warnings, which are errors here
+    check_env(Sums().env("train"), skip_render_check=True)  # its complaints are warnings, which are errors here
 
 
 def test_many_steps_at_once_equal_single_ones() -> None:
@@ -227,9 +225,7 @@ def test_every_solution_of_gsm8k_is_right_and_its_neighbour_wrong() -> None:
     prompts = [q.prompt for q in questions]
 
     def values(texts: Sequence[str]) -> set[float]:
-        return {
-            o.value if isinstance(o, Scored) else float("nan") for o in grader.grade(prompts, texts, columns)
-        }
+        return {o.value if isinstance(o, Scored) else float("nan") for o in grader.grade(prompts, texts, columns)}
 
     assert values(solutions) == {1.0}
     assert values([f"{text}1" for text in solutions]) == {0.0}

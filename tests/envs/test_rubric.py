@@ -109,9 +109,7 @@ def test_guarded_turns_every_fault_of_a_grader_into_failed() -> None:
         def grade(self, prompts: Any, completions: Any, columns: Any) -> list[Any]:
             if "raise" in completions:
                 raise RuntimeError("no")
-            return [
-                Scored(math.nan) if c == "nan" else 1 if c == "int" else Scored(1.0) for c in completions if c
-            ]
+            return [Scored(math.nan) if c == "nan" else 1 if c == "int" else Scored(1.0) for c in completions if c]
 
     texts = ["ok", "raise", "nan", "int", "", "ok"]
     outcomes = guarded(Faulty(), ["?"] * 6, texts, {})

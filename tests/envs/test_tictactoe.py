@@ -11,10 +11,7 @@ from hone.core.errors import HoneError
 from hone.envs import minimax
 from hone.envs.tictactoe import TicTacToe, TicTacToeEnv
 
-LINES = [
-    set(line)
-    for line in ((0, 1, 2), (3, 4, 5), (6, 7, 8), (0, 3, 6), (1, 4, 7), (2, 5, 8), (0, 4, 8), (2, 4, 6))
-]
+LINES = [set(line) for line in ((0, 1, 2), (3, 4, 5), (6, 7, 8), (0, 3, 6), (1, 4, 7), (2, 5, 8), (0, 4, 8), (2, 4, 6))]
 
 
 @cache
@@ -101,9 +98,7 @@ def test_games_played_have_the_exact_mean_return(opponent: str, first: bool) -> 
         total += reward
     tables = {"random": RANDOM, "noisy": NOISY, "perfect": PERFECT}
     assert set(total.tolist()) <= {-1.0, 0.0, 1.0}
-    assert total.mean() == pytest.approx(
-        minimax.expected_return(RANDOM, tables[opponent], first=first), abs=0.02
-    )
+    assert total.mean() == pytest.approx(minimax.expected_return(RANDOM, tables[opponent], first=first), abs=0.02)
 
 
 def test_a_game_is_the_same_in_any_company() -> None:
@@ -156,10 +151,7 @@ def test_single_game_passes_gymnasiums_checker(opponent: str) -> None:
 
 def test_named_game_is_played_again() -> None:
     env = TicTacToeEnv(first=False)
-    states = [
-        env.reset(options={"episode": e, "first": f})[1]["state"]
-        for e, f in ((5, False), (5, True), (5, False))
-    ]
+    states = [env.reset(options={"episode": e, "first": f})[1]["state"] for e, f in ((5, False), (5, True), (5, False))]
     assert states[0] == states[2] != states[1] == "000000000"
 
 

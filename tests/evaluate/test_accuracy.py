@@ -35,9 +35,7 @@ SAMPLES = [
 
 
 def test_every_number() -> None:
-    found = evaluate(
-        SAMPLES, greedy=[_sample(0, _right()), _sample(1, _wrong()), _sample(2, BROKEN)], ks=(1, 2, 4)
-    )
+    found = evaluate(SAMPLES, greedy=[_sample(0, _right()), _sample(1, _wrong()), _sample(2, BROKEN)], ks=(1, 2, 4))
     assert (found.questions, found.samples, found.failures) == (3, 12, 2)
     assert found.accuracy.value == pytest.approx(6 / 11)
     # residuals of the questions: 2-24/11, 1-24/11, 3-18/11

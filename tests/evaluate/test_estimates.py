@@ -92,9 +92,7 @@ def test_share_without_clusters_is_wilson() -> None:
 
 def test_copies_of_a_sample_add_no_certainty() -> None:
     once = share([1.0, 0.0, 0.0, 1.0, 0.0])
-    copied = share(
-        [x for x in (1.0, 0.0, 0.0, 1.0, 0.0) for _ in range(4)], [q for q in range(5) for _ in range(4)]
-    )
+    copied = share([x for x in (1.0, 0.0, 0.0, 1.0, 0.0) for _ in range(4)], [q for q in range(5) for _ in range(4)])
     assert copied == once
 
 
@@ -134,7 +132,5 @@ def test_bootstrap_is_keyed_and_clustered() -> None:
 def test_t_mean_by_hand() -> None:
     # s = 1, t_{2, 0.975} = 4.302653
     estimate = t_mean([1.0, 2.0, 3.0])
-    assert (estimate.low, estimate.high) == pytest.approx(
-        (2 - 4.302653 / math.sqrt(3), 2 + 4.302653 / math.sqrt(3))
-    )
+    assert (estimate.low, estimate.high) == pytest.approx((2 - 4.302653 / math.sqrt(3), 2 + 4.302653 / math.sqrt(3)))
     assert t_mean([5.0]).plain() == {"value": 5.0, "low": None, "high": None, "count": 1}

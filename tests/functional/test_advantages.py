@@ -45,9 +45,7 @@ def test_no_spread_and_groups_of_one_are_exactly_zero(estimate, reward, valid) -
     assert estimate(torch.zeros(0), ONE_GROUP[:0], ALL[:0]).tolist() == []
 
 
-rows = st.lists(
-    st.tuples(st.sampled_from([0.0, 1.0, 0.1, 0.3, -2.0]), st.integers(-1, 2), st.booleans()), max_size=12
-)
+rows = st.lists(st.tuples(st.sampled_from([0.0, 1.0, 0.1, 0.3, -2.0]), st.integers(-1, 2), st.booleans()), max_size=12)
 
 
 @settings(max_examples=60, deadline=None)

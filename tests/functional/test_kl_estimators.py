@@ -48,9 +48,7 @@ def true_gradients() -> tuple[Tensor, Tensor]:
 def test_exact_kl_by_plain_sums() -> None:
     p = [math.exp(x) / sum(math.exp(y) for y in LOGITS.tolist()) for x in LOGITS.tolist()]
     q = [math.exp(x) / sum(math.exp(y) for y in REF.tolist()) for x in REF.tolist()]
-    assert float(exact_kl(LOGITS, REF)) == pytest.approx(
-        sum(a * math.log(a / b) for a, b in zip(p, q, strict=True))
-    )
+    assert float(exact_kl(LOGITS, REF)) == pytest.approx(sum(a * math.log(a / b) for a, b in zip(p, q, strict=True)))
     assert exact_kl(torch.stack([LOGITS, REF]), REF).shape == (2,)
     assert float(exact_kl(REF, REF)) == 0.0
 

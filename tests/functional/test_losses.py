@@ -47,9 +47,7 @@ def test_sequence_ratio_sums_over_rows() -> None:
         zeros = [0.0] * len(logprob)
         return Act(1, zeros, logprob, zeros, zeros, 0.0, restart)
 
-    batch, logprob_BT = build(
-        [Episode(0, [act([1, 2], False), act([4], True)]), Episode(0, [act([8], False)])]
-    )
+    batch, logprob_BT = build([Episode(0, [act([1, 2], False), act([4], True)]), Episode(0, [act([8], False)])])
     made = sequence_log_ratio(Episodes.index(batch, batch.train), logprob_BT, batch.train)
     assert sorted(made[batch.train].tolist()) == [7, 7, 7, 8]
     assert made[~batch.train].eq(0).all()

@@ -40,9 +40,7 @@ def naive(policy: Policy, batch: Batch, temperature: float) -> tuple[Tensor, ...
 
 def loss_of(logprob: Tensor, entropy: Tensor, value: Tensor, last: Tensor) -> Tensor:
     weight = torch.linspace(-1, 1, logprob.numel()).reshape(logprob.shape)
-    return (
-        (weight * logprob).sum() + (weight.flip(0) * entropy).sum() + (weight**2 * value).sum() + last.sum()
-    )
+    return (weight * logprob).sum() + (weight.flip(0) * entropy).sum() + (weight**2 * value).sum() + last.sum()
 
 
 def gradients(policy: Policy, columns: tuple[Tensor, ...]) -> dict[str, Tensor]:

@@ -48,9 +48,7 @@ def _run(path: Path, lines: list[dict[str, Any]], config: str = CONFIG, tail: st
     return path
 
 
-def _rollout(
-    sample: int, reward: float | None, pieces: list[str], advantage: float, **more: Any
-) -> dict[str, Any]:
+def _rollout(sample: int, reward: float | None, pieces: list[str], advantage: float, **more: Any) -> dict[str, Any]:
     turn = {
         "observation": [1],
         "tokens": list(range(len(pieces))),
@@ -160,9 +158,7 @@ def test_rollouts_show_credit_rewards_and_failures(tmp_path: Path) -> None:
 
 def test_turns_and_long_completions(tmp_path: Path) -> None:
     run = _run(tmp_path / "run", [])
-    first, second = (
-        _rollout(0, r, [f"w{i} " for i in range(n)], 0.5)["turns"][0] for r, n in ((0.0, 3), (1.0, 1000))
-    )
+    first, second = (_rollout(0, r, [f"w{i} " for i in range(n)], 0.5)["turns"][0] for r, n in ((0.0, 3), (1.0, 1000)))
     _write_rollouts(
         run, [_rollout(0, 1.0, [], 0.0, turns=[first, {**second, "observation_text": "Wrong, try again."}])]
     )
@@ -182,9 +178,7 @@ def test_turns_and_long_completions(tmp_path: Path) -> None:
 
 
 def test_a_cut_last_line_is_ignored_and_a_broken_one_is_counted(tmp_path: Path) -> None:
-    run = _run(
-        tmp_path / "cut", [{"step": 1, "reward": 0.25}, {"step": 2, "reward": 0.5}], tail='{"step": 3, "rewa'
-    )
+    run = _run(tmp_path / "cut", [{"step": 1, "reward": 0.25}, {"step": 2, "reward": 0.5}], tail='{"step": 3, "rewa')
     _write_rollouts(run, [_rollout(0, 1.0, ["yes"], 0.0)], tail='{"step": 10, "ep')
     page = _page(run)
     assert "Mean reward went from 0.25 to 0.5." in page.text
@@ -202,9 +196,7 @@ def test_metrics_that_are_not_finite(tmp_path: Path) -> None:
         {"step": 2, "loss": None},
         {"step": 3, "loss": 2.0},
     ]
-    page = _page(
-        _run(tmp_path / "nan", [*lines, {"step": 4, "loss": float("inf")}, {"step": 5, "loss": 1.0}])
-    )
+    page = _page(_run(tmp_path / "nan", [*lines, {"step": 4, "loss": float("inf")}, {"step": 5, "loss": 1.0}]))
     assert "3 of 5 values are not finite" in page.text
     assert "Training loss went from 2 to 1." in page.text
 

@@ -18,7 +18,7 @@ from hone import GRPO, train
 from hone.core.errors import HoneError
 from hone.training.run import Run
 
-HERE = Path(__file__).parent
+SUPPORT = Path(toy.__file__).parent
 SETTINGS: dict[str, Any] = {
     "steps": 24,
     "prompts": 4,
@@ -45,7 +45,7 @@ train({model!r}, toy.Echo(turns=2), GRPO(beta=0.01), out={out!r}, resume={resume
 
 
 def start(model: Path, out: Path, *, resume: bool) -> subprocess.Popen[bytes]:
-    text = SCRIPT.format(here=str(HERE), model=str(model), out=str(out), resume=resume, settings=SETTINGS)
+    text = SCRIPT.format(here=str(SUPPORT), model=str(model), out=str(out), resume=resume, settings=SETTINGS)
     return subprocess.Popen([sys.executable, "-c", text], stderr=subprocess.PIPE)
 
 
@@ -116,7 +116,17 @@ def test_a_second_run_never_overwrites_the_first(finished: tuple[Path, Path]) ->
 def test_resuming_a_finished_run_says_so(finished: tuple[Path, Path]) -> None:
     model, out = finished
     with pytest.raises(HoneError, match="finished"):
-        train(str(model), toy.Echo(), GRPO(), out=str(out), resume=True, steps=2, prompts=2, samples=2, max_tokens=3)
+        train(
+            str(model),
+            toy.Echo(),
+            GRPO(),
+            out=str(out),
+            resume=True,
+            steps=2,
+            prompts=2,
+            samples=2,
+            max_tokens=3,
+        )
 
 
 def test_resuming_with_a_changed_recipe_names_the_key(finished: tuple[Path, Path]) -> None:

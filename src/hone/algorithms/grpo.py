@@ -53,15 +53,11 @@ class GRPO:
 
     def __post_init__(self) -> None:
         if not 0 <= self.clip_low <= 1:
-            raise ValueError(
-                f"clip_low must lie between 0 and 1 (the ratio is never below 0), not {self.clip_low}"
-            )
+            raise ValueError(f"clip_low must lie between 0 and 1 (the ratio is never below 0), not {self.clip_low}")
         if self.clip_high < 0:
             raise ValueError(f"clip_high must not be negative, not {self.clip_high}")
         if self.beta < 0:
-            raise ValueError(
-                f"beta must not be negative: that would reward leaving the reference ({self.beta})"
-            )
+            raise ValueError(f"beta must not be negative: that would reward leaving the reference ({self.beta})")
         if self.beta == 0 and (self.kl, self.kl_in) != ("k3", "loss"):
             raise ValueError("kl and kl_in have no effect while beta is 0: set beta, or leave them out")
         if isinstance(self.normaliser, int) and self.normaliser < 1:

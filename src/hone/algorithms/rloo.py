@@ -45,15 +45,11 @@ class RLOO:
 
     def __post_init__(self) -> None:
         if not 0 <= self.clip_low <= 1:
-            raise ValueError(
-                f"clip_low must lie between 0 and 1 (the ratio is never below 0), not {self.clip_low}"
-            )
+            raise ValueError(f"clip_low must lie between 0 and 1 (the ratio is never below 0), not {self.clip_low}")
         if self.clip_high < 0:
             raise ValueError(f"clip_high must not be negative, not {self.clip_high}")
         if self.beta < 0:
-            raise ValueError(
-                f"beta must not be negative: that would reward leaving the reference ({self.beta})"
-            )
+            raise ValueError(f"beta must not be negative: that would reward leaving the reference ({self.beta})")
 
     @property
     def needs(self) -> frozenset[str]:

@@ -55,7 +55,9 @@ def help_table(usage: str, keys: Iterable[tuple[str, str, str]]) -> str:
     lines = [usage.strip(), ""]
     for key, default, meaning in rows:
         flag = f"--{key} {default}".rstrip()
-        lines.append(textwrap.fill(meaning, 110, initial_indent=f"  {flag:<{min(width, 44)}} ", subsequent_indent=" " * 47))
+        lines.append(
+            textwrap.fill(meaning, 110, initial_indent=f"  {flag:<{min(width, 44)}} ", subsequent_indent=" " * 47)
+        )
     return "\n".join(lines)
 
 

@@ -22,6 +22,7 @@ def run(argv: list[str]) -> None:
         raise HoneError("hone chat takes one model", got=" ".join(positional) or "none", do="hone chat --help")
     from hone.cli._recipes import literal
     from hone.core.seeding import key
+    from hone.core.types import Completion
     from hone.engines.base import Request, Sampling
     from hone.engines.embedded import EmbeddedEngine
     from hone.models.chat import Renderer
@@ -33,15 +34,19 @@ def run(argv: list[str]) -> None:
     policy = load(positional[0])
     engine, renderer = EmbeddedEngine.of(policy, slots=1), Renderer(policy.tokenizer)
     context: list[int] = []
+    last = Completion((), (), "end")
     chatting = policy.tokenizer.chat_template is not None
-    print("type a line; an empty one ends" if chatting else "type the beginning of a text; an empty line ends", file=sys.stderr)
+    what = "a line" if chatting else "the beginning of a text"
+    print(f"type {what}; an empty line ends", file=sys.stderr)
     turn = 0
     while line := _ask():
-        new = renderer.following(line, ended=True) if context and chatting else renderer.opening(line)
-        context = [*context, *new] if chatting else list(new)
-        done = engine.generate([Request(turn, tuple(context), sampling, key(seed, "chat", turn))])[0]
-        print(renderer.decode(done.tokens))
-        context += done.tokens
+        if chatting and context:
+            context += renderer.following(line, last.tokens, last.stop == "end")
+        else:
+            context = list(renderer.opening(line))
+        last = engine.generate([Request(turn, tuple(context), sampling, key(seed, "chat", turn))])[0]
+        print(renderer.decode(last.tokens))
+        context += last.tokens
         turn += 1
     print(f"{turn} answers from {positional[0]}", file=sys.stderr)
 

@@ -13,8 +13,22 @@ import shutil
 import sys
 from pathlib import Path
 
-PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "peft", "datasets", "gymnasium", "math-verify")
-EXTRAS = {"vllm": "hone[gpu]", "liger-kernel": "hone[gpu]", "fastapi": "hone[ui]", "tensorboard": "run.tensorboard"}
+PACKAGES = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "safetensors",
+    "peft",
+    "datasets",
+    "gymnasium",
+    "math-verify",
+)
+EXTRAS = {
+    "vllm": "hone[gpu]",
+    "liger-kernel": "hone[gpu]",
+    "fastapi": "hone[ui]",
+    "tensorboard": "run.tensorboard",
+}
 
 
 def run(argv: list[str]) -> None:

@@ -1,6 +1,7 @@
 """Evaluate a model on held-out questions: accuracy, pass@k, maj@k, with intervals.
 
-usage: hone eval MODEL --task.name NAME [--task.key VALUE ...] [--eval.samples 8] [--sampling.max-tokens 64] [--out FILE]
+usage: hone eval MODEL --task.name NAME [--task.key VALUE ...] [--eval.samples 8] [--sampling.max-tokens 64]
+                       [--out FILE]
 
 for example   hone eval runs/quickstart/model --task.name addition --eval.questions 2000 --sampling.max-tokens 8
 """
@@ -51,7 +52,11 @@ def _print(plain: dict[str, Any]) -> None:
     rows = {"accuracy (sampled)": plain["accuracy"], "accuracy (greedy)": plain["greedy"]}
     rows |= {f"pass@{k}": v for k, v in plain["pass_at"].items() if k != "1"}
     rows |= {f"maj@{k}": v for k, v in plain["maj_at"].items() if k != "1"}
-    rows |= {"reward": plain["reward"], "tokens per answer": plain["length"], "cut short": plain["truncation_rate"]}
+    rows |= {
+        "reward": plain["reward"],
+        "tokens per answer": plain["length"],
+        "cut short": plain["truncation_rate"],
+    }
     rows |= {f"accuracy, {name}": part["accuracy"] for name, part in plain["strata"].items()}
     for name, value in rows.items():
         if value and value["value"] is not None:

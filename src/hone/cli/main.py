@@ -13,7 +13,19 @@ import sys
 from pathlib import Path
 
 _HERE = Path(__file__).parent
-_ORDER = ["quickstart", "pretrain", "sft", "train", "eval", "chat", "report", "reproduce", "tabular", "play", "doctor"]
+_ORDER = [
+    "quickstart",
+    "pretrain",
+    "sft",
+    "train",
+    "eval",
+    "chat",
+    "report",
+    "reproduce",
+    "tabular",
+    "play",
+    "doctor",
+]
 
 
 def main() -> None:

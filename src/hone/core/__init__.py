@@ -1,0 +1,1 @@
+"""The nouns: types, batches, terms, configuration, errors, seeding."""

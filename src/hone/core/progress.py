@@ -22,7 +22,13 @@ class Progress:
     def __enter__(self) -> Progress:
         if self._live:
             from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+            from rich.progress import (
+                BarColumn,
+                MofNCompleteColumn,
+                TextColumn,
+                TimeElapsedColumn,
+                TimeRemainingColumn,
+            )
             from rich.progress import Progress as Rich
 
             columns = (
@@ -50,7 +56,11 @@ class Progress:
             self._said = now
             rate = (now - self._start) / max(self.done - self._first, 1)
             left = rate * max(self.total - self.done, 0)
-            print(f"{self.title}: {self.done}/{self.total}, {left:.0f} s left  {note}", file=sys.stderr, flush=True)
+            print(
+                f"{self.title}: {self.done}/{self.total}, {left:.0f} s left  {note}",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None

@@ -33,9 +33,7 @@ def read_records(source: str, split: str | None = None) -> list[Record]:
     path = Path(source).expanduser()
     if path.is_file() or source.endswith(_FILES):
         if split is not None:
-            raise HoneError(
-                "a file has no splits", where=source, got=f'split "{split}"', do="name another file"
-            )
+            raise HoneError("a file has no splits", where=source, got=f'split "{split}"', do="name another file")
         records = _parquet(path) if path.suffix == ".parquet" else _json_file(path)
     else:
         records = _datasets(source, path, split or "train")
@@ -69,9 +67,7 @@ def _open(path: Path) -> IO[bytes]:
 def _json_file(path: Path) -> list[Record]:
     stem = path.with_suffix("") if path.suffix == ".gz" else path
     if stem.suffix not in (".jsonl", ".json"):
-        raise HoneError(
-            "the data file is of an unknown kind", where=str(path), expected=f"one of: {', '.join(_FILES)}"
-        )
+        raise HoneError("the data file is of an unknown kind", where=str(path), expected=f"one of: {', '.join(_FILES)}")
     try:
         with _open(path) as file:
             return _json_list(path, file.read()) if stem.suffix == ".json" else _json_lines(path, file)

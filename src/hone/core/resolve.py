@@ -49,7 +49,7 @@ def names(package: str) -> list[str]:
 
 def short_name(obj: object, package: str) -> str:
     """The name by which :func:`resolve` finds the class of ``obj`` (or the class or function itself)."""
-    target = obj if isinstance(obj, type) or callable(obj) and hasattr(obj, "__qualname__") else type(obj)
+    target = obj if isinstance(obj, type) or (callable(obj) and hasattr(obj, "__qualname__")) else type(obj)
     module, qualified = target.__module__, target.__qualname__
     head, _, tail = module.rpartition(".")
     if head == package and tail.replace("_", "") == qualified.lower():

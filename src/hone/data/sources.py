@@ -60,9 +60,7 @@ def read_examples(source: str, columns: Mapping[str, str] | None = None) -> list
     examples: list[tuple[str, str]] = []
     for number, row in enumerate(read_rows(source, columns=columns), start=1):
         kind = layout(row)
-        prompt, completion = (
-            ("", row["text"]) if kind == "text" else (row.get("prompt"), row.get("completion"))
-        )
+        prompt, completion = ("", row["text"]) if kind == "text" else (row.get("prompt"), row.get("completion"))
         if not isinstance(prompt, str) or not isinstance(completion, str):
             raise HoneError(
                 "this row is not text to learn from",

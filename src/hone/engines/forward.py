@@ -27,9 +27,7 @@ _REFERENCE_TOKENS = 16_384
 class Forward(Protocol):
     """Rows 0..N-1 without holes between calls to :meth:`step`."""
 
-    def add(
-        self, rows: Sequence[int], prompts: Sequence[Prompt], upcoming: Iterable[Prompt], longest: int
-    ) -> Tensor:
+    def add(self, rows: Sequence[int], prompts: Sequence[Prompt], upcoming: Iterable[Prompt], longest: int) -> Tensor:
         """Let prompts join in the given rows (holes, or the next unused rows in order); logits [R,V] float32.
 
         Args:
@@ -72,9 +70,7 @@ class CachedForward:
         self._block_index: dict[Prompt, int] = {}
         self._block_logits = torch.empty(0)
 
-    def add(
-        self, rows: Sequence[int], prompts: Sequence[Prompt], upcoming: Iterable[Prompt], longest: int
-    ) -> Tensor:
+    def add(self, rows: Sequence[int], prompts: Sequence[Prompt], upcoming: Iterable[Prompt], longest: int) -> Tensor:
         """See :meth:`Forward.add`. Each distinct prompt is run once, several together, some ahead of need."""
         logits, done = [], 0
         while done < len(prompts):
@@ -154,9 +150,7 @@ class ReferenceForward:
         """Forget everything."""
         self._rows: list[list[int]] = []
 
-    def add(
-        self, rows: Sequence[int], prompts: Sequence[Prompt], upcoming: Iterable[Prompt], longest: int
-    ) -> Tensor:
+    def add(self, rows: Sequence[int], prompts: Sequence[Prompt], upcoming: Iterable[Prompt], longest: int) -> Tensor:
         """See :meth:`Forward.add`."""
         self._rows += [[] for _ in range(max(rows) + 1 - len(self._rows))]
         for row, prompt in zip(rows, prompts, strict=True):

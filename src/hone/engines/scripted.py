@@ -53,9 +53,7 @@ class ScriptedEngine(Engine):
     def collect(self) -> list[tuple[Hashable, Completion]]:
         """The next requests' completions, in the order of submission; [] when nothing waits."""
         count = min(self.batch or len(self._queue), len(self._queue))
-        return [
-            (request.id, self._answer(request)) for request in (self._queue.popleft() for _ in range(count))
-        ]
+        return [(request.id, self._answer(request)) for request in (self._queue.popleft() for _ in range(count))]
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """Completions in the order of the requests.

@@ -36,9 +36,7 @@ class StopTexts:
             return False
         count = self.tail
         while True:
-            text = self.tokenizer.decode(
-                tokens[-count:], skip_special_tokens=False, clean_up_tokenization_spaces=False
-            )
+            text = self.tokenizer.decode(tokens[-count:], skip_special_tokens=False, clean_up_tokenization_spaces=False)
             if len(text) >= self.characters or count >= len(tokens):
                 return any(stop in text for stop in self.texts)
             count *= 2

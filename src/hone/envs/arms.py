@@ -127,12 +127,8 @@ class Bernoulli:
                     raise HoneError("not a probability", where=where, got=str(p), expected="0 to 1")
         allowed = 0.0 < self.gap <= 1.0 if self.probabilities == "gap" else self.gap == 0.0
         if not allowed:
-            expected = (
-                "above 0, at most 1" if self.probabilities == "gap" else 'none without probabilities="gap"'
-            )
-            raise HoneError(
-                "a gap that cannot be", where="Bernoulli.gap", got=str(self.gap), expected=expected
-            )
+            expected = "above 0, at most 1" if self.probabilities == "gap" else 'none without probabilities="gap"'
+            raise HoneError("a gap that cannot be", where="Bernoulli.gap", got=str(self.gap), expected=expected)
 
     def means(self, uniform_KN: Floats, which_N: Floats) -> Floats:
         """p [K, N]; the gap form reads which arm is best from ``which_N``."""

@@ -176,9 +176,7 @@ class Bandits(VectorEnv[Ints, Ints, NDArray[Any]]):
             HoneError: no such arm, or the episodes are over.
         """
         if self.time >= self.horizon:
-            raise HoneError(
-                "the episodes are over", got=f"step {self.time + 1} of {self.horizon}", do="reset()"
-            )
+            raise HoneError("the episodes are over", got=f"step {self.time + 1} of {self.horizon}", do="reset()")
         reward_N = self.pull(actions)
         regret_N = self.best_N - self._mean.take(self._row + np.asarray(actions))
         over = self._yes if self.time == self.horizon else self._no
@@ -194,17 +192,13 @@ class BanditEnv(gymnasium.Env[int, int]):
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 (Gymnasium's own declaration)
 
-    def __init__(
-        self, family: Family, arms: int, *, horizon: int = 50, seed: int = 0, split: str = "train"
-    ) -> None:
+    def __init__(self, family: Family, arms: int, *, horizon: int = 50, seed: int = 0, split: str = "train") -> None:
         self.bandits = Bandits(family, arms, 1, horizon=horizon, seed=seed, split=split)
         self.action_space = cast("spaces.Space[int]", spaces.Discrete(arms))
         self.observation_space = cast("spaces.Space[int]", spaces.Discrete(1))
         self._next = 0
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[int, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
         """Start the next episode, or the one that ``options`` or a new seed name."""
         super().reset(seed=seed)
         chosen = options or {}

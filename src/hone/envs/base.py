@@ -49,13 +49,11 @@ class Step:
 
 
 class Task(Protocol):
-    """An indexed family of episodes, each in one split.
+    """An indexed family of episodes, each in one split."""
 
-    Attributes:
-        single_turn: every episode is one observation and one action: the rollout may grade a whole step at once.
-    """
-
-    single_turn: bool
+    @property
+    def single_turn(self) -> bool:
+        """Every episode is one observation and one action: the rollout may grade a whole step at once."""
 
     def size(self, split: str) -> int:
         """Number of distinct episodes in ``"train"`` or ``"test"``; the two never share content.
@@ -86,4 +84,3 @@ def step_each(envs: Sequence[TextEnv], actions: Sequence[str]) -> list[Step]:
         outcome = info.pop("outcome")
         results.append(Step(observation, outcome, terminated, truncated, info))
     return results
-

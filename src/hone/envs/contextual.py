@@ -58,9 +58,7 @@ class LatentFactors:
     def drawn(cls, *, users: int, arms: int, rank: int, seed: int = 0) -> LatentFactors:
         """Entries of U and V ~ Normal(0, 1/√D), the latter a variance: rewards have variance 1."""
         if min(users, arms, rank) < 1:
-            raise HoneError(
-                "too few users, arms or factors", got=f"{users}, {arms}, {rank}", expected="at least 1"
-            )
+            raise HoneError("too few users, arms or factors", got=f"{users}, {arms}, {rank}", expected="at least 1")
         draw = generator(seed, "latent factors", users, arms, rank)
         spread = rank**-0.25
         return cls(spread * draw.standard_normal((users, rank)), spread * draw.standard_normal((arms, rank)))
@@ -76,9 +74,7 @@ class LatentFactors:
         if ratings.ndim != 2 or not np.isfinite(ratings).all():
             raise HoneError("the ratings are not a matrix of numbers", got=f"shape {ratings.shape}")
         if not 1 <= rank <= min(ratings.shape):
-            raise HoneError(
-                "the rank does not fit the ratings", got=str(rank), expected=f"1 to {min(ratings.shape)}"
-            )
+            raise HoneError("the rank does not fit the ratings", got=str(rank), expected=f"1 to {min(ratings.shape)}")
         left, singular, right = np.linalg.svd(ratings, full_matrices=False)
         return cls(left[:, :rank], right[:rank].T * singular[:rank])
 
@@ -180,9 +176,7 @@ class ContextualBandits(VectorEnv[Floats, Ints, NDArray[Any]]):
             HoneError: no such arm, or the episodes are over.
         """
         if self.time >= self.horizon:
-            raise HoneError(
-                "the episodes are over", got=f"step {self.time + 1} of {self.horizon}", do="reset()"
-            )
+            raise HoneError("the episodes are over", got=f"step {self.time + 1} of {self.horizon}", do="reset()")
         best_N = self.means_NK.max(axis=1)
         reward_N = self.pull(actions)
         over = np.full(self.num_envs, self.time == self.horizon)
@@ -207,16 +201,12 @@ class ContextualBanditEnv(gymnasium.Env[Floats, int]):
         seed: int = 0,
         split: str = "train",
     ) -> None:
-        self.bandits = ContextualBandits(
-            factors, 1, train_users=train_users, horizon=horizon, seed=seed, split=split
-        )
+        self.bandits = ContextualBandits(factors, 1, train_users=train_users, horizon=horizon, seed=seed, split=split)
         self.action_space = spaces.Discrete(self.bandits.arms)  # type: ignore[assignment]
         self.observation_space = self.bandits.single_observation_space
         self._next = 0
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Floats, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Floats, dict[str, Any]]:
         """Start the next episode, or the one that ``options`` or a new seed name."""
         super().reset(seed=seed)
         episode = int((options or {}).get("episode", self._next if seed is None else 0))

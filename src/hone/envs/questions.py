@@ -63,9 +63,7 @@ class QuestionEnv(gymnasium.Env[str, str]):
         self.task, self.split = task, split
         self._question: Question | None = None
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[str, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         """Ask question ``options["episode"]``, or a random one."""
         super().reset(seed=seed)
         count = self.task.size(self.split)

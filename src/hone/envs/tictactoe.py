@@ -182,9 +182,7 @@ class TicTacToeEnv(gymnasium.Env[int, int]):
             "state": minimax.decode(int(self.games.codes_N[0])),
         }
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[int, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
         """Start the next game, or the one that ``options`` or a new seed name."""
         super().reset(seed=seed)
         chosen = options or {}

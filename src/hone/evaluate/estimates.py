@@ -137,9 +137,7 @@ def wilson(share: float, count: float) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def share(
-    values: Sequence[float], clusters: Sequence[Hashable] | None = None, at_most: int | None = None
-) -> Estimate:
+def share(values: Sequence[float], clusters: Sequence[Hashable] | None = None, at_most: int | None = None) -> Estimate:
     """Mean of values in [0, 1] with Wilson's interval at the effective number of samples.
 
     With ``e_q = Σ_{i∈q} (x_i − p)`` the cluster-robust variance of the mean of N values is ``Σ_q e_q² / N²``;

@@ -71,9 +71,7 @@ def gae(
     for t in reversed(range(reward_EA.shape[1])):
         here_E = mask_EA[:, t]
         error_E = reward_EA[:, t] + discount * next_value_E - value_EA[:, t]
-        next_advantage_E = torch.where(
-            here_E, error_E + discount * trace * next_advantage_E, next_advantage_E
-        )
+        next_advantage_E = torch.where(here_E, error_E + discount * trace * next_advantage_E, next_advantage_E)
         next_value_E = torch.where(here_E, value_EA[:, t], next_value_E)
         advantage_EA[:, t] = torch.where(here_E, next_advantage_E, zero_E)
     return advantage_EA

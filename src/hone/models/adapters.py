@@ -63,9 +63,7 @@ def load_lora(model: Any, folder: Path) -> tuple[Any, LoraConfig]:
                 expected="LORA",
             )
         if not (folder / "adapter_model.safetensors").is_file():
-            raise HoneError(
-                "the adapter has no weights", where=str(folder), expected="adapter_model.safetensors"
-            )
+            raise HoneError("the adapter has no weights", where=str(folder), expected="adapter_model.safetensors")
         with quiet():
             loaded = peft.PeftModel.from_pretrained(model, str(folder), is_trainable=True)
     except HoneError:

@@ -136,16 +136,12 @@ class Renderer:
             HoneError: the tokenizer has no end token, so an answer could not end.
         """
         if self.end_id is None:
-            raise HoneError(
-                "the tokenizer has no end token, so answers could not end", do="set its eos_token"
-            )
+            raise HoneError("the tokenizer has no end token, so answers could not end", do="set its eos_token")
         return [*self._encode(text), self.end_id]
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Text of tokens without special tokens; blanks stay as they are."""
-        text = self.tokenizer.decode(
-            list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
+        text = self.tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return str(text)
 
     def _encode(self, text: str) -> list[int]:

@@ -160,9 +160,7 @@ def load(path_or_config: str | Path | ModelConfig, **overrides: Any) -> Policy:
     base = adapter_base(path)
     own = source if base is None else {**source, "revision": None}
     model_config = read_config(base or path, **own)
-    tokenizer = (
-        read_tokenizer(path, **source) if _has_tokenizer(path, base) else read_tokenizer(base or path, **own)
-    )
+    tokenizer = read_tokenizer(path, **source) if _has_tokenizer(path, base) else read_tokenizer(base or path, **own)
     model = read_model(base or path, model_config, _dtype(config.dtype, device), **own)
     # Before any adapter: growing the embedding of an adapted model is another matter.
     ensure_pad(model, tokenizer, end_ids(model, tokenizer))
@@ -192,13 +190,9 @@ def _device(name: str) -> torch.device:
     try:
         device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
     except RuntimeError as error:
-        raise HoneError(
-            "no such device", where="device", got=f'"{name}"', expected="auto, cpu, cuda"
-        ) from error
+        raise HoneError("no such device", where="device", got=f'"{name}"', expected="auto, cpu, cuda") from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise HoneError(
-            "this machine has no such GPU", where="device", got=f'"{name}"', expected="auto or cpu"
-        )
+        raise HoneError("this machine has no such GPU", where="device", got=f'"{name}"', expected="auto or cpu")
     return device
 
 

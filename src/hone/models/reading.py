@@ -51,9 +51,7 @@ def locate(path: str) -> Path | None:
     if folder.exists():
         raise HoneError("a model is a directory, not a file", where=path)
     if not _HUB_ID.fullmatch(path):
-        raise HoneError(
-            "no such model directory", where=path, expected="a directory or a hub id (owner/name)"
-        )
+        raise HoneError("no such model directory", where=path, expected="a directory or a hub id (owner/name)")
     return None
 
 
@@ -73,9 +71,7 @@ def read_config(path: str, *, trust_remote_code: bool, revision: str | None) -> 
     return config
 
 
-def read_model(
-    path: str, config: Any, dtype: torch.dtype, *, trust_remote_code: bool, revision: str | None
-) -> Any:
+def read_model(path: str, config: Any, dtype: torch.dtype, *, trust_remote_code: bool, revision: str | None) -> Any:
     """The model of a config from :func:`read_config`, in evaluation mode, on the CPU.
 
     Raises:
@@ -134,9 +130,7 @@ def adapter_base(path: str) -> str | None:
     try:
         base = json.loads((folder / ADAPTER_FILE).read_text(encoding="utf-8")).get("base_model_name_or_path")
     except (ValueError, AttributeError) as error:
-        raise HoneError(
-            "the adapter's config is damaged", where=str(folder / ADAPTER_FILE), got=str(error)
-        ) from error
+        raise HoneError("the adapter's config is damaged", where=str(folder / ADAPTER_FILE), got=str(error)) from error
     if not base:
         raise HoneError("the adapter names no base model", where=str(folder / ADAPTER_FILE))
     return str(folder / base) if (folder / base).is_dir() else str(base)
@@ -174,11 +168,7 @@ def _check_causal(config: Any, path: str, trust_remote_code: bool) -> None:
         return
     named = list(getattr(config, "architectures", None) or [])
     known = set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values())
-    fits = (
-        any(name in known for name in named)
-        if named
-        else config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-    )
+    fits = any(name in known for name in named) if named else config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
     if not fits or getattr(config, "is_encoder_decoder", False):
         raise HoneError(
             "this is not a causal language model",
@@ -195,9 +185,7 @@ def _reading(path: str, folder: Path | None, kind: str) -> Iterator[None]:
         yield
     except HoneError:
         raise
-    except (
-        Exception
-    ) as error:  # OSError, ValueError, KeyError, safetensors', JSON's, the hub's, the network's
+    except Exception as error:  # OSError, ValueError, KeyError, safetensors', JSON's, the hub's, the network's
         first = next(iter(str(error).strip().splitlines()), "")
         got = f"{type(error).__name__}: {first}"
         if folder is None:

@@ -74,9 +74,7 @@ def score(
     model = policy if isinstance(policy, nn.Module) else policy.model
     value_head = value_head or (None if isinstance(policy, nn.Module) else policy.value_head)
     if "value" in needs and value_head is None:
-        raise LookupError(
-            "values are needed but the policy has no value head: call policy.add_value_head() first"
-        )
+        raise LookupError("values are needed but the policy has no value head: call policy.add_value_head() first")
     scored_BT = (batch.train | batch.sampled) & batch.mask
     scored_BT[:, 0] = False
     row_N, at_N = scored_BT.nonzero(as_tuple=True)

@@ -57,9 +57,7 @@ def bpe_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerF
         HoneError: ``vocab_size`` leaves no room for the bytes.
     """
     if vocab_size < 256 + len(_SPECIAL):
-        raise HoneError(
-            "the vocabulary is too small", got=str(vocab_size), expected=f"at least {256 + len(_SPECIAL)}"
-        )
+        raise HoneError("the vocabulary is too small", got=str(vocab_size), expected=f"at least {256 + len(_SPECIAL)}")
     tokenizer = Tokenizer(models.BPE(unk_token=UNKNOWN))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()

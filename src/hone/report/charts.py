@@ -161,13 +161,9 @@ def bars(
         axes.invert_yaxis()
         axes.set_xlim(left=0, right=1.08 if percent else None)
         axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-        axes.xaxis.set_major_formatter(
-            FuncFormatter(lambda v, _: f"{100 * v:.0f} %" if percent else number(v, 6))
-        )
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.0f} %" if percent else number(v, 6)))
         if len(series) > 1:
-            axes.legend(
-                loc="lower right", bbox_to_anchor=(1, 1), ncols=len(series), frameon=False, fontsize=8
-            )
+            axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(series), frameon=False, fontsize=8)
         return figure
 
 
@@ -180,9 +176,7 @@ def figure_to_svg(figure: Figure, name: str) -> str:
     buffer = io.StringIO()
     with style(), mpl.rc_context({"svg.hashsalt": name}):
         figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
-    svg = re.sub(
-        r"<\?xml.*?\?>|<!DOCTYPE.*?>|<metadata>.*?</metadata>", "", buffer.getvalue(), flags=re.DOTALL
-    )
+    svg = re.sub(r"<\?xml.*?\?>|<!DOCTYPE.*?>|<metadata>.*?</metadata>", "", buffer.getvalue(), flags=re.DOTALL)
     prefix = re.sub(r"[^a-z0-9]+", "-", name.lower())
     svg = re.sub(r'\b(id="|url\(#|href="#)', rf"\g<1>{prefix}-", svg)
     svg = svg.replace("'DejaVu Sans'", "var(--font, 'DejaVu Sans')")

@@ -43,10 +43,7 @@ def table(evaluations: Evaluations) -> list[Row]:
         _numbers("Mean reward", [estimate(e, "reward") for e in found]),
         _numbers("Mean length, tokens", [estimate(e, "length") for e in found]),
         _shares("Truncated", [estimate(e, "truncation_rate") for e in found]),
-        *(
-            _counts(name, [e.get(name.lower()) for e in found])
-            for name in ("Questions", "Samples", "Failures")
-        ),
+        *(_counts(name, [e.get(name.lower()) for e in found]) for name in ("Questions", "Samples", "Failures")),
     ]
     return [row for row in rows if any(cell.value for cell in row.cells)]
 
@@ -57,10 +54,7 @@ def strata_chart(evaluations: Evaluations) -> str:
     names = list(dict.fromkeys(name for _, e in latest for name in _table(e, "strata")))
     if not names:
         return ""
-    series = {
-        label: [estimate(_table(_table(e, "strata"), name), "accuracy") for name in names]
-        for label, e in latest
-    }
+    series = {label: [estimate(_table(_table(e, "strata"), name), "accuracy") for name in names] for label, e in latest}
     figure = bars(names, series, title="Accuracy by stratum", unit="95 % intervals", percent=True, width=6.2)
     return figure_to_svg(figure, "strata")
 
@@ -87,9 +81,7 @@ def headline(evaluations: Evaluations, metrics: Mapping[str, tuple[list[float], 
             over = f" (means of the first and last {part})" if part > 1 else ""
             return f"{text} went from {number(ends[0])} to {number(ends[1])}{over}."
     if known:
-        return (
-            f"Held-out accuracy is {_percent(known[0][1])} ({known[0][0]}) on {known[0][1].count} questions."
-        )
+        return f"Held-out accuracy is {_percent(known[0][1])} ({known[0][0]}) on {known[0][1].count} questions."
     return ""
 
 

@@ -111,9 +111,7 @@ def _criteria(named: Mapping[str, str]) -> list[Chart]:
     """Charts of the criteria of a rubric, a few lines to each."""
     names, most = list(named), len(PALETTE) - 3
     parts = [names[i : i + most] for i in range(0, len(names), most)]
-    return [
-        Chart("Reward by criterion", "mean, before weights", {n: named[n] for n in part}) for part in parts
-    ]
+    return [Chart("Reward by criterion", "mean, before weights", {n: named[n] for n in part}) for part in parts]
 
 
 def _draw(chart: Chart, columns: Columns) -> Panel | None:
@@ -137,9 +135,7 @@ def _draw(chart: Chart, columns: Columns) -> Panel | None:
 def _phases(columns: Columns) -> Panel | None:
     """Seconds per phase and step; what ``seconds_step`` holds beyond the phases is "other"."""
     seconds = {
-        name: dict(zip(*columns[f"seconds_{name}"], strict=True))
-        for name in PHASES
-        if f"seconds_{name}" in columns
+        name: dict(zip(*columns[f"seconds_{name}"], strict=True)) for name in PHASES if f"seconds_{name}" in columns
     }
     if not seconds:
         return None
@@ -148,13 +144,9 @@ def _phases(columns: Columns) -> Panel | None:
     whole = dict(zip(*columns.get("seconds_step", ([], [])), strict=True))
     if whole:
         sums = [math.fsum(column) for column in zip(*parts.values(), strict=True)]
-        parts["other"] = [
-            max(_known(whole.get(s)) - known, 0.0) for s, known in zip(steps, sums, strict=True)
-        ]
+        parts["other"] = [max(_known(whole.get(s)) - known, 0.0) for s, known in zip(steps, sums, strict=True)]
     return Panel(
-        figure_to_svg(
-            stacked(steps, parts, title="Time", unit="seconds per step; the numbers are means"), "time"
-        )
+        figure_to_svg(stacked(steps, parts, title="Time", unit="seconds per step; the numbers are means"), "time")
     )
 
 

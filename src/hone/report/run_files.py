@@ -90,14 +90,10 @@ def read_run(path: Path) -> RunFiles:
         HoneError: no such directory, or neither config.toml nor metrics.jsonl is in it.
     """
     if not path.is_dir():
-        raise HoneError(
-            "there is no such run", where=str(path), expected="a directory that a run has written"
-        )
+        raise HoneError("there is no such run", where=str(path), expected="a directory that a run has written")
     if not any((path / name).is_file() for name in ("config.toml", "metrics.jsonl")):
         found = ", ".join(sorted(p.name for p in path.iterdir())[:5]) or "an empty directory"
-        raise HoneError(
-            "this is not a run", where=str(path), got=found, expected="config.toml or metrics.jsonl in it"
-        )
+        raise HoneError("this is not a run", where=str(path), got=found, expected="config.toml or metrics.jsonl in it")
     lines, bad = json_lines(path / "metrics.jsonl")
     rollouts: dict[int, list[RolloutLine]] = {}
     for file in sorted((path / "rollouts").glob("*.jsonl")):
@@ -171,9 +167,7 @@ def _rollouts(path: Path) -> tuple[list[RolloutLine], int]:
 
 def _documents(paths: Sequence[Path]) -> tuple[dict[str, Mapping[str, Any]], int]:
     found = {path.stem: _object(path.read_bytes()) for path in paths}
-    return {name: value for name, value in found.items() if value is not None}, list(found.values()).count(
-        None
-    )
+    return {name: value for name, value in found.items() if value is not None}, list(found.values()).count(None)
 
 
 def _object(text: bytes) -> dict[str, Any] | None:

@@ -1,0 +1,1 @@
+"""Experiments with numbers beside their targets."""

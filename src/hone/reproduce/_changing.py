@@ -79,19 +79,13 @@ class Change:
             moves = best_moves(mdp.q_values(best.value_S, GAMMA), maze.layout)
             way = greedy_walk(maze, best.policy_S)
             panels.append(
-                GridPanel(
-                    f"{title}: {len(way) - 1} steps", maze.layout, best.value_S, moves, way, numbers=False
-                )
+                GridPanel(f"{title}: {len(way) - 1} steps", maze.layout, best.value_S, moves, way, numbers=False)
             )
         learners = next(iter(totals.values())).shape[1]
         race = curve(
-            [
-                over_seeds(name, (shown + 1).tolist(), total[shown].T.tolist())
-                for name, total in totals.items()
-            ],
+            [over_seeds(name, (shown + 1).tolist(), total[shown].T.tolist()) for name, total in totals.items()],
             title="Cumulative reward",
-            unit=f"mean of {learners} learners, 95 % interval; the maze changes at step "
-            f"{self.world.switch:,}",
+            unit=f"mean of {learners} learners, 95 % interval; the maze changes at step {self.world.switch:,}",
             x_label="steps",
             size=(7.2, 3.4),
         )

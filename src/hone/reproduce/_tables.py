@@ -49,9 +49,7 @@ def greedy_walk(world: GridWorld, policy_S: NDArray[np.int64], limit: int = 100)
     return cells
 
 
-def greedy_returns(
-    world: GridWorld, values_NSA: NDArray[np.float64], limit: int = 200
-) -> NDArray[np.float64]:
+def greedy_returns(world: GridWorld, values_NSA: NDArray[np.float64], limit: int = 200) -> NDArray[np.float64]:
     """[N] return of each learner's greedy policy from the start, −∞ where ``limit`` steps do not end it."""
     found = []
     for table in values_NSA:

@@ -20,10 +20,7 @@ def reproduce(out: Path, seeds: Sequence[int]) -> Reproduction:
         headline=f"When the way is blocked Dyna-Q+ recovers sooner: {ends['Dyna-Q+']:.0f} successes in "
         f"3,000 steps "
         f"against {ends['Dyna-Q']:.0f}.",
-        summary={
-            name: {"by 1000": float(t[999].mean()), "by 3000": float(t[-1].mean())}
-            for name, t in totals.items()
-        },
+        summary={name: {"by 1000": float(t[999].mean()), "by 3000": float(t[-1].mean())} for name, t in totals.items()},
         checks=[
             *change.checks("Dyna-Q", totals["Dyna-Q"], (38.0, 70.0), (9.0, 18.0)),
             *change.checks("Dyna-Q+", totals["Dyna-Q+"], (59.0, 128.0), (5.0, 10.0)),

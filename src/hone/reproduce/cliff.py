@@ -102,8 +102,7 @@ def reproduce(out: Path, seeds: Sequence[int]) -> Reproduction:
             Picture(
                 "What was learnt",
                 grids(panels, per_row=1, cell=0.48),
-                "A typical learner of each rule after 500 episodes: values as colour, best moves, the "
-                "greedy way.",
+                "A typical learner of each rule after 500 episodes: values as colour, best moves, the greedy way.",
             ),
         ),
         tables={"Greedy policies": rows},

@@ -43,9 +43,7 @@ def reproduce(out: Path, seeds: Sequence[int]) -> Reproduction:
     for n, length_EN in lengths.items():
         mean = length_EN.mean(axis=1)
         checks += [
-            Check(
-                f"n = {n}, steps of episode 1", float(mean[0]), 868.7, 2.5 * 752 / length_EN.shape[1] ** 0.5
-            ),
+            Check(f"n = {n}, steps of episode 1", float(mean[0]), 868.7, 2.5 * 752 / length_EN.shape[1] ** 0.5),
             Check(f"n = {n}, steps of episode 2", float(mean[1]), *SECOND[n]),
             Check(f"n = {n}, steps of episode 3", float(mean[2]), *THIRD[n]),
             Check(
@@ -70,9 +68,7 @@ def reproduce(out: Path, seeds: Sequence[int]) -> Reproduction:
         f"with 5 planned updates a step and {second[50]:.0f} with 50.",
         summary={
             "runs": {str(n): runs * len(seeds) for n, runs in RUNS.items()},
-            "steps per episode": {
-                str(n): length_EN.mean(axis=1).tolist() for n, length_EN in lengths.items()
-            },
+            "steps per episode": {str(n): length_EN.mean(axis=1).tolist() for n, length_EN in lengths.items()},
             "prioritised sweeping": swept.mean(axis=1).tolist(),
         },
         checks=checks,

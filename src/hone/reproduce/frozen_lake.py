@@ -54,17 +54,13 @@ def reproduce(out: Path, seeds: Sequence[int]) -> Reproduction:
             float(evaluate_steps(mdp, steady, 1.0, limit)[0]),
             float(evaluate_steps(mdp, random_policy(mdp), 1.0, limit)[0]),
         )
-        for who, value, target in zip(
-            ("knows the time", "discount 0.99", "random"), reached, targets, strict=True
-        ):
+        for who, value, target in zip(("knows the time", "discount 0.99", "random"), reached, targets, strict=True):
             checks.append(Check(f"{size} within {limit} steps, {who}", value, target, 1e-4))
             rows.append({"lake": size, "policy": who, "success within the limit": round(value, 5)})
         panels.append(_panel(size, lakes[size], mdp))
     dry = mdp_of(gymnasium.make("FrozenLake-v1", is_slippery=False))
     checks.append(
-        Check(
-            "4x4 without slipping, discount 0.99", float(value_iteration(dry, 0.99).value_S[0]), 0.95099, 1e-5
-        )
+        Check("4x4 without slipping, discount 0.99", float(value_iteration(dry, 0.99).value_S[0]), 0.95099, 1e-5)
     )
     best = LIMITED["4x4"][1]
     return Reproduction(
@@ -78,8 +74,7 @@ def reproduce(out: Path, seeds: Sequence[int]) -> Reproduction:
             Picture(
                 "Optimal values and moves, discount 0.99",
                 grids(panels, cell=0.6),
-                "On ice a move goes where it points one time in three, so the best move points away from "
-                "the hole.",
+                "On ice a move goes where it points one time in three, so the best move points away from the hole.",
             ),
             _methods(models["4x4"]),
         ),

@@ -58,8 +58,7 @@ def reproduce(out: Path, seeds: Sequence[int]) -> Reproduction:
                 x_label="capital",
                 size=(6.4, 3.2),
             ),
-            "With an unfair coin the value jumps where one bold bet decides; with a favourable one it is "
-            "smooth.",
+            "With an unfair coin the value jumps where one bold bet decides; with a favourable one it is smooth.",
         ),
         Picture(
             "Value iteration at work",

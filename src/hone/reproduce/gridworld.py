@@ -31,14 +31,8 @@ def reproduce(out: Path, seeds: Sequence[int]) -> Reproduction:
     random_5 = evaluate_exact(large_mdp, random_policy(large_mdp), GAMMA).value_S
     best_5 = value_iteration(large_mdp, GAMMA).value_S
     checks = [
-        *(
-            Check(f"4×4 random policy, cell {i}", float(wander[i]), float(v), 1e-4)
-            for i, v in enumerate(SMALL)
-        ),
-        *(
-            Check(f"5×5 random policy, cell {i}", float(random_5[i]), v, 0.05)
-            for i, v in enumerate(RANDOM_ROW)
-        ),
+        *(Check(f"4×4 random policy, cell {i}", float(wander[i]), float(v), 1e-4) for i, v in enumerate(SMALL)),
+        *(Check(f"5×5 random policy, cell {i}", float(random_5[i]), v, 0.05) for i, v in enumerate(RANDOM_ROW)),
         *(Check(f"5×5 optimal, cell {i}", float(best_5[i]), v, 0.05) for i, v in enumerate(BEST_ROW)),
     ]
     free = ["....."] * 5

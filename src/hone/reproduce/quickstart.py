@@ -101,8 +101,8 @@ def reproduce(out: Path, seeds: Sequence[int]) -> Reproduction:
     before, after = summary["accuracy_before"], summary["accuracy_after"]
     return Reproduction(
         title="A model learns addition",
-        headline=f"Sampled accuracy on {first.after.questions:,} held-out questions went from {before:.1%} to {after:.1%} "
-        f"in {STEPS} GRPO steps; pretraining, SFT and GRPO took {summary['seconds']:.0f} s.",
+        headline=f"Sampled accuracy on {first.after.questions:,} held-out questions went from {before:.1%} "
+        f"to {after:.1%} in {STEPS} GRPO steps; pretraining, SFT and GRPO took {summary['seconds']:.0f} s.",
         summary=summary,
         checks=(
             Check("sampled accuracy before", before, 0.5, 0.0, at_most=True),
@@ -121,9 +121,7 @@ def pretrain(out: Path, seed: int) -> tuple[Run, Run]:
             DataConfig(task=TASK, examples=40000, train_on="all"),
             tiny=TinyConfig(width=96, layers=3, heads=4, max_length=64),
             optimiser=OptimiserConfig(lr=2e-3, warmup=100, schedule="linear", final=0.3, weight_decay=0.01),
-            run=RunConfig(
-                out=str(out / "pretrained"), steps=1000, seed=seed, save_every=250, evaluate_every=250
-            ),
+            run=RunConfig(out=str(out / "pretrained"), steps=1000, seed=seed, save_every=250, evaluate_every=250),
         )
     )
     base = fit_stage(
@@ -131,9 +129,7 @@ def pretrain(out: Path, seed: int) -> tuple[Run, Run]:
             DataConfig(task=TASK, examples=40000, train_on="completion"),
             model=ModelConfig(str(pretrained.model)),
             optimiser=OptimiserConfig(lr=1e-3, warmup=20, schedule="linear", weight_decay=0.01),
-            run=RunConfig(
-                out=str(out / "base"), steps=500, seed=seed + 1000, save_every=250, evaluate_every=250
-            ),
+            run=RunConfig(out=str(out / "base"), steps=500, seed=seed + 1000, save_every=250, evaluate_every=250),
         )
     )
     return pretrained, base
@@ -146,9 +142,7 @@ def _one(out: Path, seed: int) -> Seed:
     large = BatchConfig(PROMPTS * 6, SAMPLES, epochs=2, updates=12)
     rejection = online_stage(_online(base, Rejection(), out / "rejection", seed, large, STEPS // 6))
     wide = EvalConfig(questions=QUESTIONS, seed=seed)
-    before, after, control = (
-        evaluate_model(policy_of(r), TASK, SAMPLING, wide)[0] for r in (base, grpo, rejection)
-    )
+    before, after, control = (evaluate_model(policy_of(r), TASK, SAMPLING, wide)[0] for r in (base, grpo, rejection))
     deep = EvalConfig(questions=PASS_QUESTIONS, samples=PASS_SAMPLES, greedy=False, seed=seed)
     base_pass, _ = evaluate_model(policy_of(base), TASK, SAMPLING, deep)
     for run, result in ((grpo, after), (rejection, control)):
@@ -159,9 +153,7 @@ def _one(out: Path, seed: int) -> Seed:
 
 def _online(base: Run, algorithm: Algorithm, out: Path, seed: int, batch: BatchConfig, steps: int) -> Recipe:
     run = RunConfig(out=str(out), steps=steps, seed=seed, save_every=20, evaluate_every=max(steps // 12, 1))
-    return Recipe(
-        ModelConfig(str(base.model)), TASK, algorithm, SAMPLING, batch, OptimiserConfig(lr=3e-4), run
-    )
+    return Recipe(ModelConfig(str(base.model)), TASK, algorithm, SAMPLING, batch, OptimiserConfig(lr=3e-4), run)
 
 
 def _pictures(found: Sequence[Seed]) -> list[Picture]:
@@ -185,20 +177,18 @@ def _pictures(found: Sequence[Seed]) -> list[Picture]:
     return [
         Picture(
             "Learning",
-            curve(
-                lines, title="Held-out accuracy", unit="sampled at temperature 1", x_label="tokens generated"
-            ),
+            curve(lines, title="Held-out accuracy", unit="sampled at temperature 1", x_label="tokens generated"),
             "Accuracy on held-out questions against the tokens the policy has sampled to learn from.",
         ),
         Picture(
             "Before and after",
             bars(["sampled", "greedy"], whole, title="Held-out accuracy", percent=True),
-            "Greedy accuracy jumps as soon as the right procedure is the likeliest; sampled accuracy is the honest one.",
+            "Greedy accuracy jumps once the right procedure is the likeliest; sampled accuracy is the honest one.",
         ),
         Picture(
             "Where it carries",
             bars(names, parts, title="Accuracy by carry pattern", percent=True),
-            "Which columns carry, from the hundreds to the ones: a base without any chance on a pattern could not learn it.",
+            "Which columns carry, hundreds to ones: a base without any chance on a pattern could not learn it.",
         ),
     ]
 
@@ -218,9 +208,7 @@ def _learning(label: str, runs: Sequence[Run], found: Sequence[Seed]) -> Series:
 
 
 def _table(seeds: Sequence[int], measures: Mapping[str, Sequence[float]]) -> list[dict[str, Any]]:
-    rows = [
-        {"seed": str(seed), **{n: _short(v[i]) for n, v in measures.items()}} for i, seed in enumerate(seeds)
-    ]
+    rows = [{"seed": str(seed), **{n: _short(v[i]) for n, v in measures.items()}} for i, seed in enumerate(seeds)]
     if len(seeds) > 1:
         means = {n: t_mean(list(v)) for n, v in measures.items()}
         rows.append({"seed": "mean", **{n: _short(e.value) for n, e in means.items()}})

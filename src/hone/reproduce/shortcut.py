@@ -37,13 +37,8 @@ def reproduce(out: Path, seeds: Sequence[int]) -> Reproduction:
         checks=[
             *change.checks("Dyna-Q", totals["Dyna-Q"], (116.5, 281.7), (15.0, 20.0)),
             *change.checks("Dyna-Q+", totals["Dyna-Q+"], (132.3, 352.8), (10.0, 15.0)),
-            *(
-                Check(f"{name}, per 100 steps at the end", rates[name], *target)
-                for name, target in RATES.items()
-            ),
+            *(Check(f"{name}, per 100 steps at the end", rates[name], *target) for name, target in RATES.items()),
         ],
         pictures=change.pictures(totals),
-        notes=(
-            "Dyna-Q's model never hears of the shortcut: random actions alone do not get it there and back.",
-        ),
+        notes=("Dyna-Q's model never hears of the shortcut: random actions alone do not get it there and back.",),
     )

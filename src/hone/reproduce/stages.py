@@ -38,7 +38,7 @@ def policy_of(run: Run) -> Policy:
 
 def seconds_of(*runs: Run) -> float:
     """Seconds the runs' steps took, evaluation and checkpoints included, whenever they were made."""
-    return sum(row["seconds_step"] for run in runs for row in run.metrics)
+    return float(sum(row["seconds_step"] for run in runs for row in run.metrics))
 
 
 def tokens_of(run: Run) -> int:

@@ -82,8 +82,7 @@ def reproduce(out: Path, seeds: Sequence[int]) -> Reproduction:
                     limits=(-300.0, 30.0),
                     size=(6.4, 3.2),
                 ),
-                "Step size 0.5, no random actions: values that start at 0 are optimistic here, which "
-                "explores enough.",
+                "Step size 0.5, no random actions: values that start at 0 are optimistic here, which explores enough.",
             ),
         ),
         notes=(

@@ -169,7 +169,5 @@ def _picture(
         for experiment, curves in zip(experiments, measured, strict=True)
     ]
     what, unit = ("optimal pulls", "% of runs") if of else ("reward", "mean over runs")
-    chart = curve(
-        lines, title=f"{title}: {what}", unit=unit, limits=(0, 100) if of else (None, None), size=(6.4, 3.0)
-    )
+    chart = curve(lines, title=f"{title}: {what}", unit=unit, limits=(0, 100) if of else (None, None), size=(6.4, 3.0))
     return Picture(f"{title}: {what}", chart, caption if not of else "")

@@ -76,8 +76,7 @@ def reproduce(out: Path, seeds: Sequence[int]) -> Reproduction:
                     ],
                     cell=0.62,
                 ),
-                "The wind blows upwards in columns 4 to 9; the way overshoots the goal and comes back "
-                "from the right.",
+                "The wind blows upwards in columns 4 to 9; the way overshoots the goal and comes back from the right.",
             ),
         ),
     )

@@ -1,0 +1,1 @@
+"""Environment × engine → trajectories → batch."""

@@ -138,9 +138,7 @@ class MDP:
         wrong = np.abs(chosen.sum(1) - 1) > ROW_TOLERANCE
         if wrong.any() or chosen.min() < 0:
             state_ = int(np.argmax(wrong | (chosen.min(1) < 0)))
-            raise HoneError(
-                "the policy is not a distribution", where=f"state {state_}", got=f"{chosen[state_]}"
-            )
+            raise HoneError("the policy is not a distribution", where=f"state {state_}", got=f"{chosen[state_]}")
         self._check_allowed(((chosen.T > 0) & ~self.allowed_AS).any(0))
         columns = np.arange(self.states)
         mix = sparse.csr_array(
@@ -151,9 +149,7 @@ class MDP:
 
     def _check_allowed(self, refused_S: Any) -> None:
         if refused_S.any():
-            raise HoneError(
-                "the policy takes an action that is not allowed", where=f"state {int(refused_S.argmax())}"
-            )
+            raise HoneError("the policy takes an action that is not allowed", where=f"state {int(refused_S.argmax())}")
 
 
 def _stack(transitions: Any) -> tuple[Any, int, int]:

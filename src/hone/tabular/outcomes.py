@@ -178,7 +178,5 @@ def check_discrete(env: gymnasium.Env[Any, Any]) -> tuple[int, int]:
 def _start(start: Any, states: int) -> Floats:
     start_S = np.full(states, 1 / states) if start is None else np.asarray(start, dtype=float)
     if start_S.shape != (states,) or abs(start_S.sum() - 1) > 1e-6 or start_S.min() < 0:
-        raise HoneError(
-            "the start distribution does not fit", got=f"{start_S.shape}", expected=f"({states},), sum 1"
-        )
+        raise HoneError("the start distribution does not fit", got=f"{start_S.shape}", expected=f"({states},), sum 1")
     return np.asarray(start_S / start_S.sum())

@@ -1,0 +1,1 @@
+"""The loops, the optimiser step, the run directory."""

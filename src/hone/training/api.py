@@ -16,7 +16,12 @@ from hone.training.online import train_online
 from hone.training.recipe import BatchConfig, OptimiserConfig, Recipe, RunConfig
 from hone.training.run import Run
 
-SECTIONS: dict[str, Any] = {"sampling": Sampling, "batch": BatchConfig, "optimiser": OptimiserConfig, "run": RunConfig}
+SECTIONS: dict[str, Any] = {
+    "sampling": Sampling,
+    "batch": BatchConfig,
+    "optimiser": OptimiserConfig,
+    "run": RunConfig,
+}
 
 
 def train(
@@ -37,7 +42,7 @@ def train(
         resume: go on with the run in ``out``.
         engine: samples completions; the embedded engine by default.
         settings: any field of :class:`Sampling`, :class:`BatchConfig`, :class:`OptimiserConfig` or
-            :class:`RunConfig` by its name: ``prompts=32, samples=16, lr=3e-4, max_tokens=8, steps=60, out="runs/mine"``.
+            :class:`RunConfig` by its name: ``prompts=32, samples=16, lr=3e-4, max_tokens=8, steps=60``.
 
     Raises:
         HoneError: an unknown setting, or anything preflight refuses.

@@ -18,7 +18,11 @@ def recipe_from(values: Mapping[str, Any], where: str = "recipe") -> Recipe:
         HoneError: a missing table, an unknown key or name, a value that is refused.
     """
     values = dict(values)
-    for part, example in (("model", 'path = "runs/base"'), ("task", 'name = "addition"'), ("algorithm", 'name = "grpo"')):
+    for part, example in (
+        ("model", 'path = "runs/base"'),
+        ("task", 'name = "addition"'),
+        ("algorithm", 'name = "grpo"'),
+    ):
         if not isinstance(values.get(part), Mapping):
             raise HoneError(f"the recipe has no [{part}]", where=where, expected=f"[{part}] with {example}")
     for part in ("task", "algorithm"):

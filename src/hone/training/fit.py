@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -13,10 +13,13 @@ import torch
 from hone.algorithms.nll import NLL
 from hone.core.config import plain
 from hone.core.errors import HoneError
+from hone.core.records import Record
 from hone.core.seeding import key, permutation_index
-from hone.data.rows import Row, encode_pairs, encode_text, pad_rows
-from hone.data.sources import read_examples
-from hone.models.policy import ModelConfig, Policy, load
+from hone.data.rows import Row, encode_rows, pad_rows
+from hone.data.sources import read_rows
+from hone.models.chat import Renderer
+from hone.models.config import ModelConfig
+from hone.models.policy import Policy, load
 from hone.models.score import score
 from hone.models.tiny import TinyConfig, create_tiny
 from hone.models.tokenizer import bpe_tokenizer, byte_tokenizer, char_tokenizer
@@ -34,15 +37,17 @@ class DataConfig:
         source: a file (JSONL, Parquet, text; .gz too) or a hub data set.
         task: a task whose ``corpus(n, seed)`` generates the text instead.
         examples: how many examples a task generates.
+        split: of a hub data set or a folder.
         columns: names of the columns where they differ: ``prompt = "question"``, ``completion = "answer"``.
         train_on: every token, or the completion (and the end token) only.
-        validation: share of the examples held out, by content.
+        validation: share of the rows held out, by content.
         max_length: longest row in tokens; longer text is cut into rows, longer pairs are left out and counted.
     """
 
     source: str | None = None
     task: Any = None
     examples: int = 20000
+    split: str | None = None
     columns: dict[str, str] = field(default_factory=dict)
     train_on: Literal["all", "completion"] = "completion"
     validation: float = 0.02
@@ -88,10 +93,6 @@ class FitRecipe:
             raise ValueError("rows and micro_tokens must be at least 1")
 
 
-Example = tuple[str, str]
-"""(prompt, completion); plain text has an empty prompt."""
-
-
 def fit(recipe: FitRecipe, *, resume: bool = False) -> Run:
     """Pretrain or fine-tune by a recipe; returns the finished run.
 
@@ -99,10 +100,10 @@ def fit(recipe: FitRecipe, *, resume: bool = False) -> Run:
         HoneError: the data or the model cannot be used, or the run cannot be resumed.
     """
     run = Run(Path(recipe.run.out))
-    examples = _examples(recipe.data, recipe.run.seed)
-    policy = load(recipe.model) if recipe.model else _from_scratch(recipe, examples)
+    records = _records(recipe.data, recipe.run.seed)
+    policy = load(recipe.model) if recipe.model else _from_scratch(recipe, records)
     run.begin(plain(recipe, PACKAGES), resume=resume)
-    train_rows, held_out = _rows(recipe, policy, examples)
+    train_rows, held_out = _rows(recipe, policy, records)
     loop = FitLoop(recipe, policy, run, train_rows, held_out)
     parameters = sum(p.numel() for _, p in policy.trainable())
     print(
@@ -158,41 +159,41 @@ class FitLoop:
         return total / max(int(batch.train.sum()), 1)
 
 
-def _examples(data: DataConfig, seed: int) -> list[Example]:
+def _records(data: DataConfig, seed: int) -> list[Record]:
     if data.task is None:
         assert data.source is not None
-        return read_examples(data.source, data.columns)
+        return read_rows(data.source, split=data.split, columns=data.columns)
     if not hasattr(data.task, "corpus"):
         raise HoneError("this task generates no corpus", where="data.task", got=type(data.task).__name__)
-    return list(data.task.corpus(data.examples, seed))
+    pairs = data.task.corpus(data.examples, seed)
+    return [{"prompt": prompt, "completion": completion} for prompt, completion in pairs]
 
 
-def _from_scratch(recipe: FitRecipe, examples: Sequence[Example]) -> Policy:
-    texts = [prompt + completion for prompt, completion in examples]
-    makers = {
-        "char": lambda: char_tokenizer(texts),
-        "byte": byte_tokenizer,
-        "bpe": lambda: bpe_tokenizer(texts, recipe.vocabulary),
-    }
-    return create_tiny(recipe.tiny, makers[recipe.tokenizer](), recipe.run.seed)
+def _from_scratch(recipe: FitRecipe, records: Sequence[Record]) -> Policy:
+    texts = [text for record in records for text in _texts(record)]
+    if recipe.tokenizer == "char":
+        tokenizer = char_tokenizer(texts)
+    else:
+        tokenizer = byte_tokenizer() if recipe.tokenizer == "byte" else bpe_tokenizer(texts, recipe.vocabulary)
+    return create_tiny(recipe.tiny, tokenizer, recipe.run.seed)
 
 
-def _rows(recipe: FitRecipe, policy: Policy, examples: Sequence[Example]) -> tuple[list[Row], list[Row]]:
-    """Train and held-out rows; an example's side depends on its text alone, so duplicates fall on one side."""
-    share = recipe.data.validation
-    sides: tuple[list[Example], list[Example]] = ([], [])
-    for prompt, completion in examples:
-        held_out = key("validation", prompt, completion) < share * 2**64
-        sides[held_out].append((prompt, completion))
-    rows = tuple(_encode(recipe.data, policy, side) for side in sides)
-    if not rows[0]:
-        raise HoneError("no row is left to train on", got=f"{len(examples)} examples", do="raise data.max_length")
-    return rows[0], rows[1]
+def _texts(record: Record) -> Iterator[str]:
+    for value in record.values():
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, list):
+            yield from (message["content"] for message in value)
 
 
-def _encode(data: DataConfig, policy: Policy, examples: Sequence[Example]) -> list[Row]:
-    length = min(data.max_length, policy.max_length or data.max_length)
-    texts = [completion for prompt, completion in examples if not prompt]
-    pairs = [(prompt, completion) for prompt, completion in examples if prompt]
-    rows = encode_text(policy.tokenizer, texts, length) if texts else []
-    return rows + encode_pairs(policy.tokenizer, pairs, length, train_prompt=data.train_on == "all")
+def _rows(recipe: FitRecipe, policy: Policy, records: Sequence[Record]) -> tuple[list[Row], list[Row]]:
+    """Train and held-out rows; a row's side depends on its content alone, so duplicates fall on one side."""
+    data = recipe.data
+    length = min(data.max_length, policy.max_length)
+    rows = encode_rows(Renderer(policy.tokenizer), records, length, train_prompt=data.train_on == "all")
+    sides: tuple[list[Row], list[Row]] = ([], [])
+    for row in rows:
+        sides[key("validation", str(row.tokens)) < data.validation * 2**64].append(row)
+    if not sides[0]:
+        raise HoneError("no row is left to train on", got=f"{len(records)} records", do="raise data.max_length")
+    return sides

@@ -29,7 +29,9 @@ from hone.training.session import Metrics, Session, timed
 from hone.training.update import update
 
 
-def train_online(recipe: Recipe, policy: Policy, run: Run, *, resume: bool = False, engine: Engine | None = None) -> None:
+def train_online(
+    recipe: Recipe, policy: Policy, run: Run, *, resume: bool = False, engine: Engine | None = None
+) -> None:
     """Train ``policy`` by a recipe inside a run directory.
 
     Args:
@@ -117,7 +119,11 @@ class OnlineLoop:
         return float(evaluate(trajectories).accuracy.value)
 
     def _roll(
-        self, step: int | str, starts: list[Start], recorded: Mapping[tuple[int, int, int], Outcome], split: str = "train"
+        self,
+        step: int | str,
+        starts: list[Start],
+        recorded: Mapping[tuple[int, int, int], Outcome],
+        split: str = "train",
     ) -> list[Trajectory]:
         self.engine.sync(0 if isinstance(step, str) else max(step - 1, 0) * self.updates_per_step)
         return rollout(
@@ -151,7 +157,7 @@ class OnlineLoop:
         needs, temperature = self.algorithm.needs, self.recipe.sampling.temperature
         with torch.no_grad():
             wanted = frozenset({"value"} & needs)
-            if self.updates_per_step > 1 and "old_logprob" in needs or wanted:
+            if (self.updates_per_step > 1 and "old_logprob" in needs) or wanted:
                 old = score(self.policy, batch, needs=wanted, temperature=temperature)
                 batch = batch.with_(old_logprob=old.logprob)
                 if old.value is not None:

@@ -25,7 +25,7 @@ from hone.core.types import Failed, Outcome, Scored
 
 @dataclass(frozen=True)
 class Run:
-    """A run directory (see DESIGN: config.toml, metrics.jsonl, rollouts/, evals/, checkpoints/, model/, report.html)."""
+    """A run directory (config.toml, metrics.jsonl, rollouts/, evals/, checkpoints/, model/, report.html)."""
 
     path: Path
 

@@ -49,6 +49,8 @@ class Session:
     ) -> None:
         self.run, self.policy, self.algorithm = run, policy, algorithm
         self.config, self.schedule = config, optimiser
+        if "value" in algorithm.needs:
+            policy.add_value_head()
         self.optimiser = make_optimiser(list(policy.trainable()), optimiser)
         self.state: State = algorithm.init_state()
         self.best: tuple[float, int] | None = None
@@ -152,7 +154,7 @@ class _TensorBoard:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
             raise HoneError("run.tensorboard needs a package", do="pip install tensorboard") from error
-        self.writer: Any = SummaryWriter(str(out / "tensorboard"))  # type: ignore[no-untyped-call]
+        self.writer: Any = SummaryWriter(str(out / "tensorboard"))
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         for name, value in metrics.items():

@@ -47,7 +47,6 @@ def update(
     totals: dict[str, float] = {"loss": 0.0}
     gaps: list[Tensor] = []
     optimiser.zero_grad(set_to_none=True)
-    policy.model.train()
     for index in micro_batches(batch, algorithm.unit, micro_tokens):
         micro = batch.rows(index)
         scores = score(policy, micro, needs=algorithm.needs, temperature=temperature)
@@ -60,7 +59,7 @@ def update(
             if term.coefficient:
                 loss = loss + term.coefficient * reduced
         if loss.requires_grad:
-            loss.backward()
+            torch.autograd.backward(loss)
         totals["loss"] += float(loss.detach())
         gaps.append((scores.logprob.detach() - micro.behaviour_logprob)[micro.train & micro.sampled].abs())
     gap = torch.cat(gaps) if gaps else torch.zeros(0)

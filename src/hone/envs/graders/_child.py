@@ -38,9 +38,7 @@ class ChildError(Exception):
         loading: the function could not even be loaded, so another call is pointless.
     """
 
-    def __init__(
-        self, reason: str, kind: Literal["exception", "timeout", "gone"], loading: bool = False
-    ) -> None:
+    def __init__(self, reason: str, kind: Literal["exception", "timeout", "gone"], loading: bool = False) -> None:
         super().__init__(reason)
         self.reason, self.kind, self.loading = reason, kind, loading
 

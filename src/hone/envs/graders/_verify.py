@@ -43,9 +43,7 @@ def _verdict(answer: str, reference: str) -> str:
 def _parse(text: str) -> Any:
     from math_verify import LatexExtractionConfig, parse
 
-    logging.getLogger("math_verify").setLevel(
-        logging.CRITICAL
-    )  # it warns that we do without its alarm signal
+    logging.getLogger("math_verify").setLevel(logging.CRITICAL)  # it warns that we do without its alarm signal
     inner = text.strip().removeprefix("$").removesuffix("$")
     configs = [LatexExtractionConfig(boxed_match_priority=0)]
     return parse(rf"\boxed{{{inner}}}", extraction_config=configs, parsing_timeout=None, raise_on_error=True)

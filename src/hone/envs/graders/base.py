@@ -43,9 +43,7 @@ def each(judge: Callable[[int], Outcome], count: int) -> list[Outcome]:
     return outcomes
 
 
-def guarded(
-    grader: Grader, prompts: Sequence[Prompt], completions: Sequence[str], columns: Columns
-) -> list[Outcome]:
+def guarded(grader: Grader, prompts: Sequence[Prompt], completions: Sequence[str], columns: Columns) -> list[Outcome]:
     """``grader.grade`` whose own faults are :class:`Failed`: it raises, miscounts, or a value is not finite.
 
     A faulty batch is graded one by one, so that only the completions at fault fail.
@@ -106,8 +104,7 @@ def preflight_grader(
             f"the reward {called} failed on a known answer ({found[0].kind})",
             got=found[0].reason,
             expected="one finite number per completion",
-            do="call it on this answer yourself: "
-            + repr(answer if len(answer) < 80 else answer[:77] + "..."),
+            do="call it on this answer yourself: " + repr(answer if len(answer) < 80 else answer[:77] + "..."),
         )
     return found[0]
 

@@ -70,11 +70,7 @@ def last_number(text: str) -> Fraction | None:
         match["exponent"] or "e0",
         match["below"] or "1",
     )
-    if (
-        max(len(digits), len(below)) > _LONGEST
-        or len(exponent) > 5
-        or abs(int(exponent[1:])) > _LARGEST_EXPONENT
-    ):
+    if max(len(digits), len(below)) > _LONGEST or len(exponent) > 5 or abs(int(exponent[1:])) > _LARGEST_EXPONENT:
         return None
     if int(below) == 0:
         return None

@@ -47,9 +47,7 @@ class Patience(QuestionTask):
 
     def build(self, split: str) -> Sequence[Question]:
         """The classes in turn, so that any run of questions mixes them."""
-        return [
-            self._question(kind, name) for name in self._names(split) for kind in range(len(self.choices))
-        ]
+        return [self._question(kind, name) for name in self._names(split) for kind in range(len(self.choices))]
 
     def chance(self, episode: int, split: str) -> float:
         """The probability 1/K that an answer like the corpus's is right."""

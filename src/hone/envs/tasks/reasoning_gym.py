@@ -121,9 +121,7 @@ def _dataset(name: str, size: int, seed: int, config: str) -> Any:
     from reasoning_gym.factory import DATASETS
 
     if name not in DATASETS:
-        raise HoneError(
-            "reasoning-gym has no such data set", got=f'"{name}"', expected=nearest(name, DATASETS)
-        )
+        raise HoneError("reasoning-gym has no such data set", got=f'"{name}"', expected=nearest(name, DATASETS))
     try:
         return reasoning_gym.create_dataset(name, size=size, seed=seed, **json.loads(config))
     except (TypeError, ValueError, AssertionError) as error:

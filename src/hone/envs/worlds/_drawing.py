@@ -40,9 +40,7 @@ def draw(kinds: Sequence[str], agent: tuple[int, int] | None, side: int = _SIDE)
         for shift in (0, 1, 2):
             index = np.minimum(edges + shift, image.shape[axis] - 1)
             image[(index, slice(None)) if axis == 0 else (slice(None), index)] = _LINE
-    blank = (
-        np.array([[kind == " " for kind in row] for row in kinds]).repeat(large, axis=0).repeat(large, axis=1)
-    )
+    blank = np.array([[kind == " " for kind in row] for row in kinds]).repeat(large, axis=0).repeat(large, axis=1)
     image[blank] = COLOURS[" "]
     if agent is not None:
         y, x = np.mgrid[:large, :large] - (large - 1) / 2

@@ -58,9 +58,7 @@ class World(gymnasium.Env[Any, Any], ABC):
     def picture(self) -> tuple[list[str], Cell | None]:
         """Rows of cell kinds (see ``_drawing.COLOURS``), and where the agent stands, if it does."""
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[int, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
         """Start an episode; ``seed`` fixes all that follows."""
         super().reset(seed=seed)
         total = np.cumsum(self.initial_state_distrib)

@@ -27,9 +27,7 @@ class ChangingMaze(Maze):
         self.switch, self.taken = switch, 0
         super().__init__(before, render_mode)
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[int, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
         """Start an episode; a ``seed`` also restores the first maze."""
         if seed is not None:
             self.taken = 0

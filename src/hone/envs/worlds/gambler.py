@@ -19,9 +19,7 @@ class Gambler(TableWorld):
 
     def __init__(self, heads: float = 0.4, goal: int = 100, render_mode: str | None = None) -> None:
         if not 0 < heads < 1:
-            raise HoneError(
-                "the coin is not a coin", got=f"heads = {heads}", expected="a probability between 0 and 1"
-            )
+            raise HoneError("the coin is not a coin", got=f"heads = {heads}", expected="a probability between 0 and 1")
         self.heads, self.goal = heads, goal
         stakes = range(1, max(2, goal // 2 + 1))
         table = {s: {a: self._outcomes(s, stake) for a, stake in enumerate(stakes)} for s in range(goal + 1)}

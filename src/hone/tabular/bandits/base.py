@@ -114,6 +114,4 @@ def require(condition: bool, name: str, got: object, expected: str) -> None:
         HoneError: the condition does not hold.
     """
     if not condition:
-        raise HoneError(
-            "an option of a bandit agent is out of range", where=name, got=str(got), expected=expected
-        )
+        raise HoneError("an option of a bandit agent is out of range", where=name, got=str(got), expected=expected)

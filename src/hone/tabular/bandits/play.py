@@ -115,9 +115,7 @@ def play(agent: Agent, bandits: Pullable, steps: int, seed: int = 0) -> History:
     return History(action_TN, reward_TN, gap_NK.ravel().take(action_TN + np.arange(runs) * arms), arms)
 
 
-def play_contextual(
-    agent: ContextualAgent, bandits: ContextualPullable, steps: int, seed: int = 0
-) -> History:
+def play_contextual(agent: ContextualAgent, bandits: ContextualPullable, steps: int, seed: int = 0) -> History:
     """As :func:`play`, in a contextual bandit: the best arm is that of each step's context."""
     runs, arms = bandits.means_NK.shape
     action_TN, reward_TN = _empty(steps, runs)

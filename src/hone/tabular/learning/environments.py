@@ -22,9 +22,7 @@ class ModelEnvironments:
         limit: episodes are truncated after so many steps.
     """
 
-    def __init__(
-        self, outcomes: Outcomes, runs: int, rng: np.random.Generator, limit: int | None = None
-    ) -> None:
+    def __init__(self, outcomes: Outcomes, runs: int, rng: np.random.Generator, limit: int | None = None) -> None:
         self.runs, self.states, self.actions = runs, outcomes.states, outcomes.actions
         self.rng, self.limit = rng, limit
         self.elapsed_N = np.zeros(runs, dtype=np.int64)

@@ -80,9 +80,7 @@ class Fixed:
         if wrong.any():
             state = int(wrong.argmax())
             got = str(self.probability_SA[state])
-            raise HoneError(
-                "the policy is not a distribution", where=f"state {state}", got=got, expected="sum 1"
-            )
+            raise HoneError("the policy is not a distribution", where=f"state {state}", got=got, expected="sum 1")
         self._cut = np.cumsum(self.probability_SA, axis=1)[:, :-1]
 
     @classmethod

@@ -67,9 +67,7 @@ class PrioritisedSweeping(DynaQ):
     def _queue_predecessors(self, run_K: Ints, state_K: Ints) -> None:
         """Give every known pair that leads to the state its error, where that is larger than its priority."""
         best_K = self.rows.take(run_K * self.states + state_K, axis=0).max(axis=1)
-        leads = (
-            self.known_NX[run_K] & (self.next_NX[run_K] == state_K[:, None]) & (self.continues_NX[run_K] > 0)
-        )
+        leads = self.known_NX[run_K] & (self.next_NX[run_K] == state_K[:, None]) & (self.continues_NX[run_K] > 0)
         which, entry = np.nonzero(leads)
         run = run_K[which]
         target = self.reward_NX[run, entry] + self.gamma * best_K[which]

@@ -44,9 +44,7 @@ class Values:
         initial: float = 0.0,
     ) -> None:
         if step_size != "average" and not 0 < step_size <= 1:
-            raise HoneError(
-                "the step size is out of range", got=str(step_size), expected='0 to 1, or "average"'
-            )
+            raise HoneError("the step size is out of range", got=str(step_size), expected='0 to 1, or "average"')
         if not 0 <= gamma <= 1:
             raise HoneError("the discount is out of range", got=f"gamma = {gamma}", expected="0 to 1")
         self.runs, self.states, self.actions = environments.runs, environments.states, environments.actions

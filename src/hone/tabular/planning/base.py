@@ -86,9 +86,7 @@ def start_values(mdp: MDP, gamma: float, initial: ArrayLike | None = None) -> Fl
     if initial is not None:
         value_S = np.array(initial, dtype=float)
         if value_S.shape != (mdp.states,):
-            raise HoneError(
-                "the initial values do not fit", got=f"{value_S.shape}", expected=f"({mdp.states},)"
-            )
+            raise HoneError("the initial values do not fit", got=f"{value_S.shape}", expected=f"({mdp.states},)")
         value_S[mdp.terminal_S] = 0
         return value_S
     if gamma == 1:

@@ -24,9 +24,7 @@ class FiniteHorizon:
     policy_HS: Ints
 
 
-def finite_horizon(
-    mdp: MDP, horizon: int, gamma: float = 1.0, final: ArrayLike | None = None
-) -> FiniteHorizon:
+def finite_horizon(mdp: MDP, horizon: int, gamma: float = 1.0, final: ArrayLike | None = None) -> FiniteHorizon:
     """``v_h = max_a (r + γ P v_{h+1})`` backwards from the end; exact for every model and discount.
 
     Args:

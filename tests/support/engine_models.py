@@ -70,10 +70,7 @@ def tiny(name: str) -> Any:
 def prompts(count: int, longest: int = 14, seed: int = 0) -> list[tuple[int, ...]]:
     """Ragged random prompts."""
     draw = random.Random(seed)
-    return [
-        tuple(draw.randrange(2, VOCABULARY) for _ in range(draw.randrange(1, longest + 1)))
-        for _ in range(count)
-    ]
+    return [tuple(draw.randrange(2, VOCABULARY) for _ in range(draw.randrange(1, longest + 1))) for _ in range(count)]
 
 
 def full_logprobs(model: Any, prompt: tuple[int, ...], tokens: tuple[int, ...]) -> list[float]:

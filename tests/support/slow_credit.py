@@ -7,9 +7,7 @@ from random_batches import Episode
 from hone.functional.returns import Clock
 
 
-def slow_gae(
-    rewards: list[float], values: list[float], bootstrap: float, discount: float, trace: float
-) -> list[float]:
+def slow_gae(rewards: list[float], values: list[float], bootstrap: float, discount: float, trace: float) -> list[float]:
     following = [*values[1:], bootstrap]
     errors = [r + discount * n - v for r, n, v in zip(rewards, following, values, strict=True)]
     n = len(rewards)
@@ -36,8 +34,7 @@ def slow_credit(
     ]
     if clock == "turn":
         shared = (
-            [x for x, size in zip(xs, sizes, strict=True) for _ in range(size)]
-            for xs in (advantage, target, togo)
+            [x for x, size in zip(xs, sizes, strict=True) for _ in range(size)] for xs in (advantage, target, togo)
         )
         advantage, target, togo = shared
     return advantage, target, togo

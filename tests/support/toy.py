@@ -42,7 +42,7 @@ def judge(letter: str, action: str, fails: bool) -> Outcome:
 
 @dataclass(frozen=True)
 class Echo:
-    """Echo as a task; the test split shows the same letters (there are just four). With ``fails`` the grader breaks on "#"."""
+    """Echo as a task; both splits show the same four letters. With ``fails`` the grader breaks on "#"."""
 
     turns: int = 1
     fails: bool = False

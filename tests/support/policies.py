@@ -16,9 +16,7 @@ def tiny(architecture: str = "llama", seed: int = 0, **size: int) -> Policy:
     return create_tiny(TinyConfig(architecture, **shape), char_tokenizer(ALPHABET), seed)  # type: ignore[arg-type]
 
 
-def ragged(
-    lengths: tuple[int, ...] = (9, 4, 7, 1), vocabulary: int = 19, pad: int = 0, extra: int = 0
-) -> Batch:
+def ragged(lengths: tuple[int, ...] = (9, 4, 7, 1), vocabulary: int = 19, pad: int = 0, extra: int = 0) -> Batch:
     """Rows of these lengths with random tokens; some are sampled, some trained, some neither."""
     noise = torch.Generator().manual_seed(1)
     shape = (len(lengths), max(lengths) + extra)

@@ -59,9 +59,7 @@ class PPO:
         assert scores.value is not None
         ratio_BT = log_ratio(scores.logprob, batch.need("old_logprob"), batch.train).exp()
         policy_BT = clipped_surrogate(ratio_BT, batch.need("advantage"), self.clip, self.clip)
-        value_BT = clipped_value_loss(
-            scores.value, batch.need("value"), self._credit(batch)[1], self.value_clip
-        )
+        value_BT = clipped_value_loss(scores.value, batch.need("value"), self._credit(batch)[1], self.value_clip)
         return {"policy": Term(policy_BT, Tokens()), "value": Term(value_BT, Tokens(), self.value_weight)}
 
     def _credit(self, batch: Batch) -> tuple[Tensor, Tensor]:

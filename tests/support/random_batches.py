@@ -78,9 +78,7 @@ def build(episodes: list[Episode], shuffle: int = 0) -> tuple[Batch, Tensor]:
             for a in range(len(turn)):
                 last = a == len(turn) - 1
                 reward = (float("nan") if episode.failed else turn.reward) if last else 0.0
-                rows[-1].cells.append(
-                    (index, True, {n: getattr(turn, n)[a] for n in NAMES} | {"reward": reward})
-                )
+                rows[-1].cells.append((index, True, {n: getattr(turn, n)[a] for n in NAMES} | {"reward": reward}))
     random.Random(shuffle).shuffle(rows)
     width = max([len(row.cells) for row in rows], default=0) + 1
     shape = (len(rows), width)
@@ -139,9 +137,7 @@ def turns(draw: st.DrawFn) -> Act:
         observation=draw(st.integers(0, 3)),
         value=numbers(_eighths),
         # not on the borders of the clip, where a subgradient is anybody's choice
-        logprob=[
-            o + d for o, d in zip(old, numbers(st.sampled_from([-0.5, -0.1, 0.0, 0.1, 0.5])), strict=True)
-        ],
+        logprob=[o + d for o, d in zip(old, numbers(st.sampled_from([-0.5, -0.1, 0.0, 0.1, 0.5])), strict=True)],
         old=old,
         ref=[o + d for o, d in zip(old, numbers(_eighths), strict=True)],
         reward=draw(st.sampled_from([0.0, 0.1, 0.3, 1.0, -1.0])),

@@ -30,9 +30,7 @@ def total_loss(
         index = torch.tensor(part, dtype=torch.int64)
         micro = batch.rows(index)
         width = micro.tokens.shape[1]
-        scores = Scores(
-            logprob_BT[index, :width], value=None if value_BT is None else value_BT[index, :width]
-        )
+        scores = Scores(logprob_BT[index, :width], value=None if value_BT is None else value_BT[index, :width])
         summed = torch.zeros(())
         for name, term in algorithm.loss(micro, scores, state).items():
             reduced = term.reduce(term.normaliser.weights(batch)[index, :width])
