@@ -70,7 +70,7 @@ def test_a_row_that_does_not_sum_to_one_is_named(as_sparse: bool) -> None:
 def test_other_faults_of_a_model_are_named() -> None:
     negative = CHAIN.copy()
     negative[0, 1] = [-0.5, 1.5, 0.0]
-    with pytest.raises(HoneError, match="between 0 and 1; at state 0, action 1; got -0.5"):
+    with pytest.raises(HoneError, match=re.escape("between 0 and 1; at state 0, action 1; got -0.5")):
         MDP.build(negative, REWARD, END)
     with pytest.raises(HoneError, match="not finite; at state 1, action 0; got nan"):
         MDP.build(CHAIN, np.where(np.arange(6).reshape(3, 2) == 2, np.nan, REWARD), END)

@@ -55,7 +55,7 @@ def random_mdp(seed: int, states: int, actions: int, ends: int, dense: bool, cos
     seed=st.integers(0, 2**32 - 1),
     states=st.integers(2, 12),
     actions=st.integers(1, 4),
-    gamma=st.sampled_from([0.0, 0.5, 0.9, 0.97, 1.0]),
+    gamma=st.sampled_from([0.0, 0.5, 0.9, 0.95, 1.0]),
     ends=st.integers(0, 2),
     dense=st.booleans(),
 )
@@ -143,7 +143,7 @@ def test_finite_horizon_equals_brute_force() -> None:
     def best(state: int, left: int) -> float:
         if left == 0 or mdp.terminal_S[state]:
             return 0.0
-        options = []
+        options: list[float] = []
         for action in np.flatnonzero(mdp.allowed_AS[:, state]):
             row = mdp.transition[action * 4 + state]
             following = sum(p * best(target, left - 1) for target, p in enumerate(row))

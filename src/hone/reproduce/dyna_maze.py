@@ -22,7 +22,7 @@ from hone.tabular.mdp import MDP, Floats, Ints
 from hone.tabular.outcomes import mdp_of
 from hone.tabular.planning import value_iteration
 
-RUNS, EPISODES = {0: 300, 5: 100, 50: 30}, 50
+RUNS, EPISODES = {0: 200, 5: 100, 50: 30}, 50
 """Learners by planned updates; with fewer of them lengths vary more."""
 GAMMA, STEP_SIZE, EPSILON = 0.95, 0.1, 0.1
 SECOND = {0: (877.0, 270.0), 5: (150.0, 31.0), 50: (38.0, 9.0)}

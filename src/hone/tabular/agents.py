@@ -1,6 +1,4 @@
-"""Learners by name: an update rule with one-step, n-step or trace credit, Monte Carlo, Dyna, prioritised
-sweeping.
-"""
+"""Learners by name: an update rule with one-step, n-step or trace credit, Monte Carlo, Dyna."""
 
 from __future__ import annotations
 

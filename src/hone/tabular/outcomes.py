@@ -73,7 +73,7 @@ class Outcomes:
     def from_table(
         cls, table: Mapping[int, Mapping[int, list[tuple[float, int, float, bool]]]], start: Any = None
     ) -> Outcomes:
-        """Outcomes from a toy-text table; ``start`` defaults to all states alike."""
+        """Outcomes from a toy-text table; ``start`` defaults to the states at which nothing ends, all alike."""
         states, actions = len(table), len(table[0])
         branches = max(len(outcomes) for row in table.values() for outcomes in row.values())
         shape = (states * actions, branches)
@@ -85,7 +85,9 @@ class Outcomes:
                     place = (state * actions + action, branch)
                     probability[place], following[place], reward[place] = p, target, gain
                     terminated[place] = end
-        return cls(probability, following, reward, terminated, _start(start, states), actions)
+        passed = np.ones(states, dtype=bool)
+        passed[following[terminated]] = False
+        return cls(probability, following, reward, terminated, _start(start, passed), actions)
 
     @classmethod
     def from_mdp(cls, mdp: MDP, start: Any = None) -> Outcomes:
@@ -105,7 +107,7 @@ class Outcomes:
         probability[filled], following[filled] = rows.data, rows.indices
         probability[count == 0, 0] = 1
         reward = np.broadcast_to(mdp.reward_AS.T.reshape(-1, 1), shape).copy()
-        return cls(probability, following, reward, mdp.terminal_S[following], _start(start, states), actions)
+        return cls(probability, following, reward, mdp.terminal_S[following], _start(start, ~mdp.terminal_S), actions)
 
     def mdp(self) -> MDP:
         """The model for planners, sparse, with expected rewards.
@@ -175,8 +177,10 @@ def check_discrete(env: gymnasium.Env[Any, Any]) -> tuple[int, int]:
     return sizes[0], sizes[1]
 
 
-def _start(start: Any, states: int) -> Floats:
-    start_S = np.full(states, 1 / states) if start is None else np.asarray(start, dtype=float)
+def _start(start: Any, default: Bools) -> Floats:
+    """The given distribution, checked; without one all states of ``default`` alike."""
+    states = len(default)
+    start_S = default / max(1, default.sum()) if start is None else np.asarray(start, dtype=float)
     if start_S.shape != (states,) or abs(start_S.sum() - 1) > 1e-6 or start_S.min() < 0:
         raise HoneError("the start distribution does not fit", got=f"{start_S.shape}", expected=f"({states},), sum 1")
     return np.asarray(start_S / start_S.sum())

@@ -72,21 +72,19 @@ class DynaQ(OneStep):
 
     def plan(self, run_K: Ints) -> None:
         """Planned updates, one after the other in each run and all runs at once."""
-        entries = self.states * self.actions
-        base, count = run_K * entries, self.count_N[run_K]
-        following, reward = self.next_NX.reshape(-1), self.reward_NX.reshape(-1)
-        continues, order, tried = (
-            self.continues_NX.reshape(-1),
-            self.order_NX.reshape(-1),
-            self.tried_NX.reshape(-1),
-        )
-        offset, discount = run_K * self.states, self.gamma
-        drawn = (self.rng.random((self.planning, len(run_K))) * count).astype(np.int64) + base
-        for pick in drawn:
-            place = order.take(pick) + base
-            best = self.rows.take(offset + following.take(place), axis=0).max(axis=1)
-            target = reward.take(place) + discount * continues.take(place) * best
-            if self.bonus:
-                target += self.bonus * np.sqrt(self.time_N[run_K] - tried.take(place))
+        base_K = run_K * (self.states * self.actions)
+        drawn = (self.rng.random((self.planning, len(run_K))) * self.count_N[run_K]).astype(np.int64)
+        # The model does not change while planning, so all that is read from it is read at once.
+        place_PK = self.order_NX.reshape(-1).take(drawn + base_K) + base_K
+        next_PK = self.next_NX.reshape(-1).take(place_PK) + run_K * self.states
+        reward_PK = self.reward_NX.reshape(-1).take(place_PK)
+        discount_PK = self.gamma * self.continues_NX.reshape(-1).take(place_PK)
+        if self.bonus:
+            since = self.time_N[run_K] - self.tried_NX.reshape(-1).take(place_PK)
+            reward_PK += self.bonus * np.sqrt(since)
+        for place, following, reward, discount in zip(place_PK, next_PK, reward_PK, discount_PK, strict=True):
+            target = self.rows.take(following, axis=0).max(axis=1)
+            target *= discount
+            target += reward
             old = self.flat.take(place)
             self.flat[place] = old + self.constant * (target - old)
