@@ -260,9 +260,9 @@ def test_prediction_finds_the_values_of_a_policy() -> None:
     truth = evaluate_exact(mdp_of(world), np.full((16, 4), 0.25), 0.9).value_S
     policy = Fixed.uniform(16, 4)
     makers: list[Callable[..., Values]] = [
-        lambda e, rng: OneStep(e, StateValue(), 0.9, 0.3, policy, rng),
-        lambda e, rng: NStep(e, StateValue(), 4, 0.9, 0.2, policy, rng),
-        lambda e, rng: Traces(e, StateValue(), 0.7, 0.9, 0.2, policy, rng),
+        lambda e, rng: OneStep(e, StateValue(), 0.9, 0.1, policy, rng),
+        lambda e, rng: NStep(e, StateValue(), 4, 0.9, 0.05, policy, rng),
+        lambda e, rng: Traces(e, StateValue(), 0.7, 0.9, 0.05, policy, rng),
         lambda e, rng: MonteCarlo(e, 0.9, "average", policy, rng, False),
         lambda e, rng: MonteCarlo(e, 0.9, "average", policy, rng, False, first_visit=True),
     ]
@@ -271,7 +271,7 @@ def test_prediction_finds_the_values_of_a_policy() -> None:
         if learner.lock_step:
             runner.episodes(100)
         else:  # not at an episode's end: the last update of a state beside the end would always be its best
-            runner.steps(1_500)
+            runner.steps(4_000)
         np.testing.assert_allclose(learner.learnt.mean(0)[1:15, 0], truth[1:15], atol=0.25)
 
 
