@@ -85,7 +85,7 @@ def plain(value: Any, package_of: Mapping[str, str] | None = None) -> Any:
         return [plain(v, packages) for v in value]
     if isinstance(value, Path):
         return str(value)
-    return value
+    return f"{value.__module__}:{value.__qualname__}" if callable(value) else value
 
 
 def read_toml(path: Path) -> dict[str, Any]:

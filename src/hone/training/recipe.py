@@ -9,7 +9,7 @@ from hone.core.errors import HoneError
 from hone.engines.base import Sampling
 from hone.models.policy import ModelConfig
 
-PACKAGES = {"task": "hone.envs.tasks", "algorithm": "hone.algorithms", "graders": "hone.envs.graders"}
+PACKAGES = {"task": "hone.envs.tasks", "algorithm": "hone.algorithms", "grader": "hone.envs.graders"}
 """Where the short names of a recipe's named tables are looked up."""
 
 
