@@ -12,7 +12,7 @@ from gymnasium.error import ResetNeeded
 
 from hone.core.errors import HoneError
 from hone.core.types import Outcome, Scored
-from hone.envs.base import Step, TextEnv, TextSpace
+from hone.envs.base import Step, TextEnv, TextSpace, failed_step
 from hone.envs.graders.base import Grader, Prompt, guarded, preflight_grader
 from hone.envs.split import SPLITS, check_split
 
@@ -65,9 +65,10 @@ class QuestionEnv(gymnasium.Env[str, str]):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         """Ask question ``options["episode"]``, or a random one."""
-        super().reset(seed=seed)
-        count = self.task.size(self.split)
         episode = (options or {}).get("episode")
+        # Making a generator costs more than all the rest, and a named episode draws nothing.
+        super().reset(seed=seed if episode is None else None)
+        count = self.task.size(self.split)
         if episode is None:
             episode = int(self.np_random.integers(count))
         if not 0 <= episode < count:
@@ -155,7 +156,10 @@ class QuestionTask:
         preflight_grader(self.grader, first.prompt, first.known or first.answer, first.row)
 
     def _step(self, question: Question, answer: str, outcome: Outcome) -> Step:
-        return Step("", outcome, True, False, {"metrics": self.metrics(question, answer)})
+        try:
+            return Step("", outcome, True, False, {"metrics": self.metrics(question, answer)})
+        except Exception as error:
+            return failed_step(error)
 
     @cached_property
     def _built(self) -> dict[str, Sequence[Question]]:

@@ -19,6 +19,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.transforms import offset_copy
 from numpy.typing import NDArray
 
 from hone.evaluate.estimates import Estimate, t_mean
@@ -163,7 +164,11 @@ def bars(
         axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.0f} %" if percent else number(v, 6)))
         if len(series) > 1:
-            axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(series), frameon=False, fontsize=8)
+            # Between the title and the bars, where it can meet neither.
+            lift = 18 if unit else 4
+            axes.set_title(title, loc="left", fontsize=10, fontweight="bold", pad=lift + 20)
+            key = axes.legend(loc="lower left", ncols=len(series), frameon=False, fontsize=8, borderaxespad=0)
+            key.set_bbox_to_anchor((0, 1), transform=offset_copy(axes.transAxes, figure, 0, lift, units="points"))
         return figure
 
 

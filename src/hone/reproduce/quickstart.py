@@ -110,7 +110,7 @@ def reproduce(out: Path, seeds: Sequence[int]) -> Reproduction:
             Check("sampled accuracy after", after, 0.9, 0.0, at_least=True),
         ),
         pictures=_pictures(found),
-        notes=NOTES,
+        notes=(*NOTES, _comparison(summary)),
         tables={"Seeds": _table(seeds, measures)},
     )
 
@@ -199,6 +199,17 @@ def _pictures(found: Sequence[Seed]) -> list[Picture]:
     ]
 
 
+def _comparison(summary: Mapping[str, Any]) -> str:
+    """What the control says, in its own numbers."""
+    ours, control = summary["accuracy_after"], summary["rejection_accuracy"]
+    verdict = "ahead of" if control > ours else "behind"
+    return (
+        f"Rejection fine-tuning, ten rounds on {summary['rejection_tokens_generated']:,.0f} sampled tokens, ends "
+        f"{verdict} GRPO here: {control:.1%} against {ours:.1%} sampled accuracy. It takes twice as many optimiser "
+        "steps from as many samples, and imitating what was right is hard to beat where the base model knows the way."
+    )
+
+
 def _learning(label: str, runs: Sequence[Run], found: Sequence[Seed]) -> Series:
     tokens: list[float] = [0.0]
     total = 0.0
@@ -214,11 +225,17 @@ def _learning(label: str, runs: Sequence[Run], found: Sequence[Seed]) -> Series:
 
 
 def _table(seeds: Sequence[int], measures: Mapping[str, Sequence[float]]) -> list[dict[str, Any]]:
-    rows = [{"seed": str(seed), **{n: _short(v[i]) for n, v in measures.items()}} for i, seed in enumerate(seeds)]
-    if len(seeds) > 1:
-        means = {n: t_mean(list(v)) for n, v in measures.items()}
-        rows.append({"seed": "mean", **{n: _short(e.value) for n, e in means.items()}})
-        rows.append({"seed": "± (95 %)", **{n: _short((e.high - e.low) / 2) for n, e in means.items()}})
+    """One row per measure, one column per seed, then mean and spread."""
+    rows = []
+    for name, values in measures.items():
+        row = {
+            "measure": name.replace("_", " "),
+            **{f"seed {s}": _short(v) for s, v in zip(seeds, values, strict=True)},
+        }
+        if len(seeds) > 1:
+            mean = t_mean(list(values))
+            row |= {"mean": _short(mean.value), "± (95 %)": _short((mean.high - mean.low) / 2)}
+        rows.append(row)
     return rows
 
 

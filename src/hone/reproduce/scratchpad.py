@@ -83,8 +83,8 @@ def reproduce(out: Path, seeds: Sequence[int]) -> Reproduction:
     }
     return Reproduction(
         title="Thinking before answering, from reward alone",
-        headline=f"Working in {summary['working_before']:.0%} → {summary['working_after']:.0%} of sampled answers; held-out "
-        f"greedy accuracy {summary['greedy_before']:.0%} → {summary['greedy_after']:.0%} in {STEPS} GRPO steps.",
+        headline=f"Working in {summary['working_before']:.0%} → {summary['working_after']:.0%} of sampled answers; "
+        f"held-out greedy accuracy {summary['greedy_before']:.0%} → {summary['greedy_after']:.0%} in {STEPS} steps.",
         summary=summary,
         checks=(
             Check("share of answers with working after", summary["working_after"], 0.9, 0.0, at_least=True),
