@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import gymnasium
 import numpy as np
 
-from hone.core.types import Outcome
+from hone.core.types import Failed, Outcome
 
 
 class TextSpace(gymnasium.Space[str]):
@@ -66,7 +66,10 @@ class Task(Protocol):
         """A fresh environment over the split."""
 
     def step_many(self, envs: Sequence[TextEnv], actions: Sequence[str]) -> list[Step]:
-        """Act in several environments at once: what a batch grader wants. Equal to stepping each."""
+        """Act in several environments at once: what a batch grader wants. Equal to stepping each.
+
+        One environment's fault is its own failed step; an exception fails all of them.
+        """
 
     def preflight(self) -> None:
         """Call every reward once on a known answer.
@@ -77,10 +80,18 @@ class Task(Protocol):
 
 
 def step_each(envs: Sequence[TextEnv], actions: Sequence[str]) -> list[Step]:
-    """The plain ``step_many``: one environment after the other."""
-    results = []
-    for env, action in zip(envs, actions, strict=True):
+    """The plain ``step_many``: one environment after the other; one that raises gives a failed step of its own."""
+    return [_step(env, action) for env, action in zip(envs, actions, strict=True)]
+
+
+def failed_step(error: Exception) -> Step:
+    """The end of an episode whose environment raised."""
+    return Step("", Failed(f"the environment raised {error!r}", "exception"), True, False, {})
+
+
+def _step(env: TextEnv, action: str) -> Step:
+    try:
         observation, _, terminated, truncated, info = env.step(action)
-        outcome = info.pop("outcome")
-        results.append(Step(observation, outcome, terminated, truncated, info))
-    return results
+        return Step(observation, info["outcome"], terminated, truncated, {k: info[k] for k in info if k != "outcome"})
+    except Exception as error:
+        return failed_step(error)

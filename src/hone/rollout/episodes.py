@@ -14,7 +14,7 @@ from typing import Any
 from hone.core.seeding import key
 from hone.core.types import Completion, Failed, Outcome, Trajectory, Turn
 from hone.engines.base import Engine, Request, Sampling
-from hone.envs.base import Step, Task, TextEnv
+from hone.envs.base import Step, Task, TextEnv, failed_step
 from hone.models.chat import Renderer
 
 
@@ -133,6 +133,8 @@ class _Player:
             return self._fail(episode, f"reset raised {type(error).__name__}: {error}")
         episode.context = list(episode.observation)
         if self._full(episode):
+            # Its tokens stay out of the batch: no model could score a row longer than its context.
+            episode.observation = ()
             return self._fail(
                 episode, f"the prompt has {len(episode.context)} tokens, the context only {self.max_length}"
             )
@@ -178,16 +180,11 @@ class _Player:
         return not episode.truncated
 
     def _step(self, envs: Sequence[TextEnv], actions: Sequence[str]) -> list[Step]:
-        """Step all environments at once; if that raises, one by one, so that only the faulty one fails."""
+        """Step all environments at once; if that raises, all fail: nobody knows which of them have moved already."""
         try:
             return self.task.step_many(envs, actions)
-        except Exception:
-            if len(envs) > 1:
-                return [self._step([env], [action])[0] for env, action in zip(envs, actions, strict=True)]
-            import sys
-
-            failed = Failed(f"the environment raised {sys.exc_info()[1]!r}", "exception")
-            return [Step("", failed, True, False, {})]
+        except Exception as error:
+            return [failed_step(error) for _ in envs]
 
     @staticmethod
     def _trajectory(episode: _Running) -> Trajectory:
