@@ -44,11 +44,13 @@ def train_online(
     Raises:
         HoneError: preflight found a fault, too many rollouts failed, or the run cannot be resumed.
     """
+    config = plain(recipe, PACKAGES)
     recipe.check()
+    run.check(config, resume=resume)
     recipe.task.preflight()
     loop = OnlineLoop(recipe, policy, run, engine or EmbeddedEngine.of(policy))
     loop.preflight()
-    run.begin(plain(recipe, PACKAGES), resume=resume)
+    run.begin(config, resume=resume)
     print(describe(recipe, policy), file=sys.stderr)
     loop.session.drive(type(recipe.algorithm).__name__, loop.step, resume=resume)
 
@@ -70,9 +72,16 @@ class OnlineLoop:
         return self.recipe.batch.epochs * self.recipe.batch.updates
 
     def preflight(self) -> None:
-        """Sample a few completions and compare the sampler's log-probabilities with the learner's."""
-        starts = [Start(self._episode(1, j), j, 0) for j in range(min(self.recipe.batch.prompts, 4))]
-        gap = check_gap(self.policy, self._roll(0, starts, {}), self.recipe.sampling.temperature)
+        """Play a few episodes and compare the sampler's log-probabilities with the learner's.
+
+        Raises:
+            HoneError: every episode failed, or the log-probabilities are not the same.
+        """
+        trajectories = self._roll(0, [Start(self._episode(1, j), j, 0) for j in range(4)], {})
+        failures = [t.failure for t in trajectories if t.failure]
+        if len(failures) == len(trajectories):
+            raise HoneError("every rollout of the preflight failed", got=f"{failures[0].kind}: {failures[0].reason}")
+        gap = check_gap(self.policy, trajectories, self.recipe.sampling.temperature)
         if gap > GAP_WARNING:
             print(f"warning: sampler and learner log-probabilities differ by up to {gap:.2g}", file=sys.stderr)
 

@@ -45,7 +45,17 @@ class Run:
         return read_toml(self.path / "config.toml")
 
     def begin(self, config: Mapping[str, Any], *, resume: bool) -> None:
-        """Start a new run, or make sure that the one to resume has the same recipe.
+        """Write config.toml of a new run, or go on with the one that is there.
+
+        Raises:
+            HoneError: as :meth:`check`.
+        """
+        self.check(config, resume=resume)
+        if not resume:
+            write_text(self.path / "config.toml", tomli_w.dumps(dict(config)))
+
+    def check(self, config: Mapping[str, Any], *, resume: bool) -> None:
+        """Make sure that this run can begin, or be resumed with the same recipe; nothing is written.
 
         Raises:
             HoneError: a new run over an existing one; resuming nothing, a finished run, or with a changed recipe.
@@ -58,7 +68,6 @@ class Run:
                     where=str(self.path),
                     do="choose another folder (--run.out, --out), or add --resume to go on with it",
                 )
-            write_text(written, tomli_w.dumps(dict(config)))
             return
         if not written.exists():
             raise HoneError("there is no run to resume", where=str(self.path), expected="a folder with config.toml")
@@ -73,6 +82,8 @@ class Run:
                 expected=repr(before.get(first)),
                 do="resume with the old recipe, or start a new run in another folder",
             )
+        if self.model.exists():
+            raise HoneError("this run is finished: resuming it would do nothing", where=str(self.path))
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Append one line to metrics.jsonl."""
@@ -123,13 +134,16 @@ class Run:
 
     def rewind(self, step: int) -> None:
         """Forget what was logged after ``step``: those steps are about to be made again."""
-        kept = [row for row in self.metrics if row["step"] <= step]
-        write_text(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in kept))
-        journal = read_json_lines(self.path / "journal.jsonl")
-        write_text(self.path / "journal.jsonl", "".join(json.dumps(row) + "\n" for row in journal))
+        self._rewrite("metrics.jsonl", [row for row in self.metrics if row["step"] <= step])
+        self._rewrite("journal.jsonl", read_json_lines(self.path / "journal.jsonl"))
         for path in (self.path / "rollouts").glob("step-*.jsonl"):
             if int(path.stem.split("-")[1]) > step:
                 path.unlink()
+
+    def _rewrite(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Replace a file of JSON lines, if there is one; a line that a crash has cut is gone then."""
+        if (self.path / name).exists():
+            write_text(self.path / name, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
     def publish(self, save: Callable[[Path], None]) -> None:
         """Write the final ``model/`` through ``save(folder)``, atomically."""

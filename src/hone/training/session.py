@@ -6,6 +6,7 @@ A loop is a function ``body(step) -> metrics``; all its randomness must be keyed
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -55,22 +56,20 @@ class Session:
         self.state: State = algorithm.init_state()
         self.best: tuple[float, int] | None = None
         self.resumed = False
-        self.trackers = _trackers(config)
+        for key, package in (("tensorboard", "tensorboard"), ("wandb", "wandb")):
+            if getattr(config, key) and importlib.util.find_spec(package) is None:
+                raise HoneError(f"run.{key} needs a package", do=f"pip install {package}")
 
     def drive(self, title: str, body: Callable[[int], Metrics], *, resume: bool, note: str = "reward") -> None:
         """Run ``body`` for every step that is left and publish the final model.
 
-        Raises:
-            HoneError: the run to resume is finished already.
+        A step's line of metrics holds the seconds of the checkpoint *before* it: the line is written ahead of the
+        step's own checkpoint, so that a crash between the two makes the step again instead of losing its line.
         """
         self.resumed = resume
+        trackers = _trackers(self.config)
         start = self._restore() if resume else 0
-        if start >= self.config.steps:
-            raise HoneError(
-                "this run is finished: resuming it would do nothing",
-                where=str(self.run.path),
-                got=f"step {start} of {self.config.steps}",
-            )
+        checkpoint: Metrics = {}
         with Progress(title, self.config.steps, done=start) as bar:
             for step in range(start + 1, self.config.steps + 1):
                 began = time.perf_counter()
@@ -79,12 +78,11 @@ class Session:
                     group["lr"] = rate
                 metrics = {**body(step), "lr": rate}
                 self.state = self.algorithm.update_state(self.state, metrics)
-                if step % self.config.save_every == 0 or step == self.config.steps:
-                    metrics |= self._checkpoint(step, metrics)
-                metrics["seconds_step"] = time.perf_counter() - began
-                self.run.log(step, metrics)
-                for tracker in self.trackers:
-                    tracker.log(step, metrics)
+                metrics |= {"seconds_step": time.perf_counter() - began, **checkpoint}
+                for log in (self.run.log, *(tracker.log for tracker in trackers)):
+                    log(step, metrics)
+                due = step % self.config.save_every == 0 or step == self.config.steps
+                checkpoint = self._checkpoint(step, metrics) if due else {}
                 bar.advance(f"{note} {metrics[note]:.3f}" if note in metrics else "")
         self.run.publish(self.policy.save)
 
@@ -150,10 +148,8 @@ def _trackers(config: RunConfig) -> list[Tracker]:
 
 class _TensorBoard:
     def __init__(self, out: Path) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise HoneError("run.tensorboard needs a package", do="pip install tensorboard") from error
+        from torch.utils.tensorboard import SummaryWriter
+
         self.writer: Any = SummaryWriter(str(out / "tensorboard"))
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -164,10 +160,8 @@ class _TensorBoard:
 
 class _WeightsAndBiases:
     def __init__(self, project: str, config: RunConfig) -> None:
-        try:
-            import wandb
-        except ImportError as error:
-            raise HoneError("run.wandb needs a package", do="pip install wandb") from error
+        import wandb
+
         self.run: Any = wandb.init(project=project, name=Path(config.out).name, config=asdict(config))
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
