@@ -23,7 +23,7 @@ from hone.models.policy import Policy, load
 from hone.models.score import score
 from hone.models.tiny import TinyConfig, create_tiny
 from hone.models.tokenizer import bpe_tokenizer, byte_tokenizer, char_tokenizer
-from hone.training.recipe import PACKAGES, OptimiserConfig, RunConfig
+from hone.training.recipe import ONLINE_ONLY, PACKAGES, OptimiserConfig, RunConfig
 from hone.training.run import Run
 from hone.training.session import Metrics, Session, timed
 from hone.training.update import micro_batches, update
@@ -57,6 +57,10 @@ class DataConfig:
         """Exactly one origin."""
         if (self.source is None) == (self.task is None):
             raise ValueError("give either data.source or data.task")
+        if self.source is not None and self.examples != DataConfig.examples:
+            raise ValueError("data.examples has no effect on data.source: a file is read whole")
+        if self.task is not None and (self.split is not None or self.columns):
+            raise ValueError("data.split and data.columns have no effect on data.task: it generates its text")
         if not 0 <= self.validation < 1:
             raise ValueError(f"data.validation is {self.validation}; it is a share from 0 to below 1")
 
@@ -88,9 +92,16 @@ class FitRecipe:
     run: RunConfig = field(default_factory=lambda: RunConfig(out="runs/base", steps=1000, save_every=500))
 
     def __post_init__(self) -> None:
-        """Refuse sizes that mean nothing."""
+        """Refuse sizes that mean nothing and keys that would have no effect."""
         if self.rows < 1 or self.micro_tokens < 1:
             raise ValueError("rows and micro_tokens must be at least 1")
+        if self.model is not None and (self.tiny, self.tokenizer, self.vocabulary) != (TinyConfig(), "char", 2048):
+            raise ValueError("tiny, tokenizer and vocabulary make a model from scratch: they have no effect on [model]")
+        if self.tokenizer != "bpe" and self.vocabulary != 2048:
+            raise ValueError('vocabulary has no effect unless tokenizer = "bpe"')
+        for name in ONLINE_ONLY:
+            if getattr(self.run, name) != getattr(RunConfig, name):
+                raise ValueError(f"run.{name} has no effect without rollouts: leave it out")
 
 
 def fit(recipe: FitRecipe, *, resume: bool = False) -> Run:
@@ -99,12 +110,13 @@ def fit(recipe: FitRecipe, *, resume: bool = False) -> Run:
     Raises:
         HoneError: the data or the model cannot be used, or the run cannot be resumed.
     """
-    run = Run(Path(recipe.run.out))
+    run, config = Run(Path(recipe.run.out)), plain(recipe, PACKAGES)
+    run.check(config, resume=resume)
     records = _records(recipe.data, recipe.run.seed)
     policy = load(recipe.model) if recipe.model else _from_scratch(recipe, records)
-    run.begin(plain(recipe, PACKAGES), resume=resume)
     train_rows, held_out = _rows(recipe, policy, records)
     loop = FitLoop(recipe, policy, run, train_rows, held_out)
+    run.begin(config, resume=resume)
     parameters = sum(p.numel() for _, p in policy.trainable())
     print(
         f"{len(train_rows):,} rows to train on, {len(held_out):,} held out; {recipe.rows} rows a step; "

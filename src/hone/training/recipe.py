@@ -111,6 +111,10 @@ class RunConfig:
             raise ValueError(f"run.failure_cap is {self.failure_cap}; it is a share between 0 and 1")
 
 
+ONLINE_ONLY = ("evaluate_questions", "rollouts_every", "rollouts_kept", "reference_every", "failure_cap")
+"""Fields of :class:`RunConfig` that mean something to the online loop alone."""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """An online run: roll out, credit, update, repeat.
