@@ -55,12 +55,16 @@ def build_named(values: Mapping[str, Any], package: str, kind: str, where: str =
         kind: what it is, for errors.
         where: prefix for error messages.
     """
-    rest = dict(values)
+    where = where or f"[{kind}]"
+    rest = dict(values) if isinstance(values, Mapping) else {}
     name = rest.pop("name", None)
     if not isinstance(name, str):
-        raise HoneError(f"the {kind} has no name", where=where, expected='a key name = "..."')
+        got = "" if isinstance(values, Mapping) else repr(values)
+        raise HoneError(f"the {kind} has no name", where=where, got=got, expected='a table with a key name = "..."')
     cls = resolve(name, package, kind)
-    return build(cls, rest, where or f"[{kind}]")
+    if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
+        raise HoneError(f"this is no {kind}", where=where, got=f'"{name}"', expected="a (frozen) dataclass")
+    return build(cls, rest, where)
 
 
 def plain(value: Any, package_of: Mapping[str, str] | None = None) -> Any:
@@ -104,10 +108,17 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def set_key(values: dict[str, Any], dotted: str, value: Any) -> None:
-    """Set ``values["a"]["b"] = value`` for the key ``a.b``, making tables on the way."""
+    """Set ``values["a"]["b"] = value`` for the key ``a.b``, making tables on the way.
+
+    Raises:
+        HoneError: ``a`` is set already and is not a table.
+    """
     *tables, last = dotted.split(".")
     for table in tables:
-        values = values.setdefault(table, {})
+        inner = values.setdefault(table, {})
+        if not isinstance(inner, dict):
+            raise HoneError(f'"{table}" is a value, not a table', where=dotted, got=repr(inner))
+        values = inner
     values[last] = value
 
 
@@ -120,19 +131,30 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield f"{prefix}{name}", value
 
 
-def document(cls: type[Any], prefix: str = "") -> Iterator[tuple[str, str, str]]:
+def document(cls: type[Any], prefix: str = "", instance: Any = None) -> Iterator[tuple[str, str, str]]:
     """(key, default, meaning) of every field of a dataclass, nested ones with dotted keys, for ``--help``.
 
     Meanings are read from the "Attributes:" section of the class's docstring, so they are written once.
+
+    Args:
+        cls: the dataclass.
+        prefix: of every key.
+        instance: holds the defaults where they are not the class's own (a field's default factory gave them).
     """
     meanings = _meanings(cls)
     for f in dataclasses.fields(cls):
+        default = getattr(instance, f.name) if instance is not None else _default(f)
         nested = _dataclass_of(cls, f.name, {f.name: f.type})
         if nested is not None:
-            yield from document(nested, f"{prefix}{f.name}.")
-            continue
-        default = "" if f.default is dataclasses.MISSING else repr(f.default)
-        yield f"{prefix}{f.name}", default, meanings.get(f.name, "")
+            yield from document(nested, f"{prefix}{f.name}.", default if isinstance(default, nested) else None)
+        else:
+            yield f"{prefix}{f.name}", "" if default is None else repr(default), meanings.get(f.name, "")
+
+
+def _default(f: dataclasses.Field[Any]) -> Any:
+    if f.default_factory is not dataclasses.MISSING:
+        return f.default_factory()
+    return None if f.default is dataclasses.MISSING else f.default
 
 
 def _meanings(cls: type[Any]) -> dict[str, str]:

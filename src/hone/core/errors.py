@@ -25,7 +25,7 @@ class HoneError(Exception):
 
     def __str__(self) -> str:
         parts = [self.what]
-        named = (("at", self.where), ("got", self.got), ("expected", self.expected), ("try", self.do))
+        named = (("at", self.where), ("got", self.got), ("expected", self.expected), ("do:", self.do))
         parts += [f"{name} {text}" for name, text in named if text]
         return "; ".join(parts)
 

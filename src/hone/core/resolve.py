@@ -33,10 +33,10 @@ def resolve(name: str, package: str, kind: str) -> Any:
             sys.path.append(here)
         try:
             return getattr(importlib.import_module(module_name), attribute)
-        except (ImportError, AttributeError) as error:
+        except Exception as error:  # the user's own module: whatever it raises is the user's to mend
             raise HoneError(
                 f"the {kind} cannot be imported",
-                got=f'"{name}" ({error})',
+                got=f'"{name}" ({type(error).__name__}: {error})',
                 expected="package.module:Name, importable from the current folder",
             ) from error
     if name not in (known := names(package)):
