@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from hone.core.config import read_toml, set_key
 from hone.core.errors import HoneError
+
+_COLUMN = 42
+"""Where meanings begin in ``--help``."""
 
 
 def split_flags(argv: list[str], switches: frozenset[str]) -> tuple[list[str], dict[str, str], set[str]]:
@@ -50,14 +54,13 @@ def literal(text: str) -> Any:
 
 def help_table(usage: str, keys: Iterable[tuple[str, str, str]]) -> str:
     """A verb's usage and every key it takes, with default and meaning."""
-    rows = list(keys)
-    width = max(len(key) + len(default) for key, default, _ in rows) + 4
     lines = [usage.strip(), ""]
-    for key, default, meaning in rows:
-        flag = f"--{key} {default}".rstrip()
-        lines.append(
-            textwrap.fill(meaning, 110, initial_indent=f"  {flag:<{min(width, 44)}} ", subsequent_indent=" " * 47)
-        )
+    for key, default, meaning in keys:
+        flag = f"  --{key} {default}".rstrip()
+        text = re.sub(r":\w+:(?=`)", "", meaning).replace("`", "")
+        if len(flag) >= _COLUMN:
+            lines, flag = [*lines, flag], ""
+        lines.append(textwrap.fill(text, 110, initial_indent=f"{flag:<{_COLUMN}}", subsequent_indent=" " * _COLUMN))
     return "\n".join(lines)
 
 
@@ -73,10 +76,7 @@ def fit_command(verb: str, usage: str, argv: list[str]) -> None:
     """``hone pretrain`` and ``hone sft``: the same recipe, with and without a model to start from."""
     positional, settings, given = split_flags(argv, frozenset({"help", "resume"}))
     if "help" in given:
-        from hone.core.config import document
-        from hone.training.fit import FitRecipe
-
-        print(help_table(usage, document(FitRecipe)))
+        print(help_table(usage, _fit_keys(verb, settings)))
         return
     if len(positional) > 1:
         raise HoneError(f"hone {verb} takes one recipe", got=" ".join(positional), do=f"hone {verb} --help")
@@ -92,3 +92,21 @@ def fit_command(verb: str, usage: str, argv: list[str]) -> None:
 
     made = fit(fit_recipe_from(values, where=positional[0] if positional else verb), resume="resume" in given)
     print(f"model: {made.model}   report: {write_report(made.path)}")
+
+
+def _fit_keys(verb: str, settings: dict[str, str]) -> Iterator[tuple[str, str, str]]:
+    """The keys that this verb takes; those of a task too where one is named."""
+    from hone.core.config import document
+    from hone.core.resolve import resolve
+    from hone.training.fit import FitRecipe
+    from hone.training.recipe import ONLINE_ONLY, PACKAGES
+
+    name = settings.get("data.task.name")
+    refused = {"pretrain": ("model.",), "sft": ("tiny.", "tokenizer", "vocabulary")}[verb]
+    for key, default, meaning in document(FitRecipe):
+        if key == "data.task":
+            yield "data.task.name", repr(name) if name else "", meaning
+            if name:
+                yield from document(resolve(name, PACKAGES["task"], "task"), "data.task.")
+        elif not key.startswith(refused) and key.removeprefix("run.") not in ONLINE_ONLY:
+            yield key, default, meaning

@@ -28,7 +28,9 @@ def run(argv: list[str]) -> None:
     from hone.models.chat import Renderer
     from hone.models.policy import load
 
-    seed = int(settings.pop("seed", "0"))
+    seed = literal(settings.pop("seed", "0"))
+    if not isinstance(seed, int):
+        raise HoneError("the seed is not a whole number", where="--seed", got=repr(seed))
     values = {"max_tokens": 256} | {name: literal(text) for name, text in settings.items()}
     sampling = build(Sampling, values, "hone chat")
     policy = load(positional[0])
@@ -44,7 +46,12 @@ def run(argv: list[str]) -> None:
             context += renderer.following(line, last.tokens, last.stop == "end")
         else:
             context = list(renderer.opening(line))
-        last = engine.generate([Request(turn, tuple(context), sampling, key(seed, "chat", turn))])[0]
+        try:
+            last = engine.generate([Request(turn, tuple(context), sampling, key(seed, "chat", turn))])[0]
+        except HoneError as error:
+            print(f"hone: {error}\nthe conversation starts anew", file=sys.stderr)
+            context = []
+            continue
         print(renderer.decode(last.tokens))
         context += last.tokens
         turn += 1

@@ -35,6 +35,9 @@ def run(argv: list[str]) -> None:
     """Print one line per fact; exit code 2 if something hone needs is missing."""
     from hone.core.errors import HoneError
 
+    if "--help" in argv:
+        print((__doc__ or "").strip())
+        return
     if argv:
         raise HoneError("hone doctor takes no arguments", got=" ".join(argv))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

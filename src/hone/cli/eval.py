@@ -41,7 +41,8 @@ def run(argv: list[str]) -> None:
     _print(result.plain())
     path = Path(out) if out else Path("runs/eval.json")
     write_json(path, {"model": positional[0], "task": values["task"], **result.plain()})
-    print(f"evaluated {result.questions} questions, {result.samples} samples: {path}")
+    failed = f" ({result.failures} that the grader failed on count nowhere)" if result.failures else ""
+    print(f"evaluated {result.questions} questions, {result.samples} samples{failed}: {path}")
 
 
 def _print(plain: dict[str, Any]) -> None:

@@ -46,12 +46,16 @@ def call(argv: list[str]) -> int:
     """Run one command line and return its exit code; a :class:`HoneError` becomes one line on standard error."""
     from hone.core.errors import HoneError, nearest
 
+    # package.module:Name means the user's own modules too; a console script does not see the current folder.
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
     try:
         if argv[0] not in verbs():
             raise HoneError("unknown command", got=f'"{argv[0]}"', expected=nearest(argv[0], verbs()))
-        importlib.import_module(f"hone.cli.{argv[0]}").run(argv[1:])
+        rest = ["--help" if word == "-h" else word for word in argv[1:]]
+        importlib.import_module(f"hone.cli.{argv[0]}").run(rest)
     except HoneError as error:
-        print(f"hone: {error}", file=sys.stderr)
+        print(f"hone: {' '.join(str(error).splitlines())}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("\nhone: stopped; a training run goes on from its last checkpoint with --resume", file=sys.stderr)
