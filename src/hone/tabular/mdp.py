@@ -90,6 +90,9 @@ class MDP:
         if sparse.issparse(transition):
             transition = sparse.csr_array(sparse.diags_array(used.ravel().astype(float)) @ transition)
             transition.eliminate_zeros()
+            if max(transition.nnz, *transition.shape) < 2**31:  # a sweep is bound by memory: halve the indices
+                narrow = (transition.data, transition.indices.astype(np.int32), transition.indptr.astype(np.int32))
+                transition = sparse.csr_array(narrow, shape=transition.shape)
         else:
             transition = transition * used.ravel()[:, None]
         reward_AS = np.where(used, reward.T, 0.0)

@@ -6,7 +6,7 @@ import numpy as np
 
 from hone.tabular.learning.base import Environments, Transition
 from hone.tabular.learning.one_step import OneStep
-from hone.tabular.learning.policies import Policy
+from hone.tabular.learning.policies import Policy, row_max
 from hone.tabular.learning.rules.q_learning import QLearning
 from hone.tabular.mdp import Ints
 
@@ -83,7 +83,7 @@ class DynaQ(OneStep):
             since = self.time_N[run_K] - self.tried_NX.reshape(-1).take(place_PK)
             reward_PK += self.bonus * np.sqrt(since)
         for place, following, reward, discount in zip(place_PK, next_PK, reward_PK, discount_PK, strict=True):
-            target = self.rows.take(following, axis=0).max(axis=1)
+            target = row_max(self.rows.take(following, axis=0))
             target *= discount
             target += reward
             old = self.flat.take(place)

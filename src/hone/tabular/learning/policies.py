@@ -12,6 +12,12 @@ from hone.core.errors import HoneError
 from hone.tabular.mdp import ROW_TOLERANCE, Bools, Floats, Ints
 
 
+def row_max(q_KA: Floats) -> Floats:
+    """[K] largest value of each row: NumPy reduces long rows quickly and many short ones slowly, so transpose."""
+    largest: Floats = q_KA.T.copy().max(axis=0)
+    return largest
+
+
 class Policy(Protocol):
     """How actions follow from action values and states."""
 
@@ -60,7 +66,7 @@ class EpsilonGreedy:
         return np.asarray(best + self.epsilon / q_KA.shape[1])
 
     def _ties(self, q_KA: Floats) -> Bools:
-        ties: Bools = q_KA == q_KA.max(axis=1, keepdims=True)
+        ties: Bools = q_KA == row_max(q_KA)[:, None]
         return ties
 
 

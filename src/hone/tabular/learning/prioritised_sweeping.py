@@ -6,7 +6,7 @@ import numpy as np
 
 from hone.tabular.learning.base import Environments, Transition
 from hone.tabular.learning.dyna_q import DynaQ
-from hone.tabular.learning.policies import Policy
+from hone.tabular.learning.policies import Policy, row_max
 from hone.tabular.mdp import Floats, Ints
 
 
@@ -59,14 +59,14 @@ class PrioritisedSweeping(DynaQ):
 
     def _error(self, run_K: Ints, entry_K: Ints) -> Floats:
         """Temporal-difference error of a remembered transition."""
-        best = self.rows.take(run_K * self.states + self.next_NX[run_K, entry_K], axis=0).max(axis=1)
+        best = row_max(self.rows.take(run_K * self.states + self.next_NX[run_K, entry_K], axis=0))
         target = self.reward_NX[run_K, entry_K] + self.gamma * self.continues_NX[run_K, entry_K] * best
         error: Floats = target - self.table.reshape(self.runs, -1)[run_K, entry_K]
         return error
 
     def _queue_predecessors(self, run_K: Ints, state_K: Ints) -> None:
         """Give every known pair that leads to the state its error, where that is larger than its priority."""
-        best_K = self.rows.take(run_K * self.states + state_K, axis=0).max(axis=1)
+        best_K = row_max(self.rows.take(run_K * self.states + state_K, axis=0))
         leads = self.known_NX[run_K] & (self.next_NX[run_K] == state_K[:, None]) & (self.continues_NX[run_K] > 0)
         which, entry = np.nonzero(leads)
         run = run_K[which]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hone.tabular.learning.base import Transition
+from hone.tabular.learning.policies import row_max
 from hone.tabular.learning.values import Values
 from hone.tabular.mdp import Floats, Ints
 
@@ -16,5 +17,4 @@ class QLearning:
 
     def bootstrap(self, values: Values, row_K: Ints, judge_K: Ints, transition: Transition) -> Floats:
         """[K] maxima."""
-        best: Floats = values.rows.take(row_K * values.states + transition.next_state, axis=0).max(axis=1)
-        return best
+        return row_max(values.rows.take(row_K * values.states + transition.next_state, axis=0))
