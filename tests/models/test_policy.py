@@ -157,7 +157,7 @@ def test_dropout_is_off_whatever_the_config_says(tmp_path: Path) -> None:
 def test_options(tmp_path: Path) -> None:
     tiny().save(tmp_path)
     half = load(tmp_path, dtype="bfloat16", gradient_checkpointing=True)
-    assert half.model.dtype == torch.bfloat16 and not half.model.training
+    assert half.config.dtype == "bfloat16" and not half.model.training
     assert any(getattr(m, "gradient_checkpointing", False) for m in half.model.modules())
     assert logprob(half).dtype == torch.float32
     assert load(ModelConfig(str(tmp_path), device="cpu")).model.dtype == torch.float32

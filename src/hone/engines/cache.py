@@ -30,7 +30,8 @@ class _Block(CacheLayerMixin):  # type: ignore[misc]
         self.is_initialized = True
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: object) -> tuple[Tensor, Tensor]:
-        self.keys, self.values, self.is_initialized = key_states, value_states, True
+        # Rotary embeddings can leave keys wider than values under autocast; attention would round them at every step.
+        self.keys, self.values, self.is_initialized = key_states.to(value_states.dtype), value_states, True
         return key_states, value_states
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from hone.core.seeding import generator
 from hone.engines.forward import CachedForward, Forward, ReferenceForward
 from hone.engines.masks import MaskForm, candidates, text_config
+from hone.models.precision import casts, compute_dtype
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,8 @@ class Choice:
         mode: its name, ``"cached"`` or ``"reference"``.
         guard: ``inference_mode`` (a sixth faster on small models) where a forward pass leaves the model's
             modules as they were, else ``no_grad``: a tensor that a module keeps from inference mode would
-            break the learner's backward pass.
+            break the learner's backward pass. Also ``no_grad`` where autocast rounds the weights: only there does it
+            round them once for many steps.
     """
 
     forward: Forward
@@ -63,16 +65,17 @@ def choose(model: nn.Module, *, pad_id: int, slots: int, max_length: int | None)
                 reason = f"{type(fault).__name__}: {fault}"
                 continue
         if error <= tolerance(model):
-            guard: Guard = torch.inference_mode if _held(model) == before else torch.no_grad
+            pure = _held(model) == before and not casts(model)
+            guard: Guard = torch.inference_mode if pure else torch.no_grad
             return Choice(CachedForward(model, form, pad_id=pad_id, slots=slots), "cached", guard)
         reason = f"logits differ by {error:.1e} of their spread"
     log.warning("the engine runs whole rows at every step for %s: %s", type(model).__name__, reason)
     return Choice(ReferenceForward(model, pad_id=pad_id), "reference", torch.no_grad)
 
 
-def tolerance(model: Any) -> float:
-    """The largest relative difference that rounding explains: 1e-3 in float32, 5e-2 in half precision."""
-    return 1e-3 if model.dtype in (torch.float32, torch.float64) else 5e-2
+def tolerance(model: nn.Module) -> float:
+    """The largest relative difference that rounding explains: 1e-3 computing in float32, 5e-2 in half precision."""
+    return 1e-3 if compute_dtype(model) in (torch.float32, torch.float64) else 5e-2
 
 
 def difference(model: nn.Module, form: MaskForm, pad_id: int) -> float:

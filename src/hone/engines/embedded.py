@@ -25,6 +25,7 @@ from hone.engines.forward import Prompt
 from hone.engines.masks import text_config
 from hone.engines.sampling import distribution, draw_each
 from hone.engines.stopping import StopTexts
+from hone.models.precision import computing
 
 
 @dataclass(slots=True)
@@ -140,8 +141,9 @@ class EmbeddedEngine(Engine):
         start = self._submitted
         self.submit(requests)
         done: dict[int, Completion] = {}
-        while len(done) < len(requests):
-            done |= {row.order - start: self._completion(row, stop) for row, stop in self._collect()}
+        with computing(self.model):  # around all steps, so that weights are rounded once
+            while len(done) < len(requests):
+                done |= {row.order - start: self._completion(row, stop) for row, stop in self._collect()}
         return [done[i] for i in range(len(requests))]
 
     def sync(self, policy_version: int) -> None:
@@ -272,12 +274,12 @@ class EmbeddedEngine(Engine):
 
     @contextmanager
     def _sampling(self) -> Iterator[None]:
-        """No gradients, no dropout; the mode of every module is put back."""
+        """No gradients, no dropout, the compute dtype; the mode of every module is put back."""
         training = [module for module in self.model.modules() if module.training]
         for module in training:
             module.training = False
         try:
-            with self._guard():
+            with self._guard(), computing(self.model):
                 yield
         finally:
             for module in training:

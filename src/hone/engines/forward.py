@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from hone.engines.cache import PromptBlock, SlotCache
 from hone.engines.masks import MaskForm
+from hone.models.precision import compute_dtype
 
 Prompt = tuple[int, ...]
 
@@ -94,7 +95,7 @@ class CachedForward:
         start_N = torch.tensor(cache.start, device=device)
         logits_NV = self._run(
             torch.tensor(tokens, device=device)[:, None],
-            self.form.build(start_N, cache.first, cache.cursor, 1, _dtype(self.model)),
+            self.form.build(start_N, cache.first, cache.cursor, 1, compute_dtype(self.model)),
             (cache.cursor - start_N)[:, None],
             cache,
         )
@@ -118,7 +119,7 @@ class CachedForward:
         ids = torch.tensor([[self.pad_id] * (width - len(p)) + list(p) for p in chosen], device=device)
         start_P = torch.tensor([width - len(p) for p in chosen], device=device)
         position = (torch.arange(width, device=device) - start_P[:, None]).clamp(min=0)
-        mask = self.form.build(start_P, 0, width - 1, width, _dtype(self.model))
+        mask = self.form.build(start_P, 0, width - 1, width, compute_dtype(self.model))
         self._block = PromptBlock()
         self._block_index = {prompt: i for i, prompt in enumerate(chosen)}
         self._block_logits = self._run(ids, mask, position, self._block)
@@ -187,11 +188,6 @@ class ReferenceForward:
 
 def _device(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
-
-
-def _dtype(model: Any) -> torch.dtype:
-    dtype: torch.dtype = model.dtype
-    return dtype
 
 
 def _last_only(model: Any) -> dict[str, int]:

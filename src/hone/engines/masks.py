@@ -40,7 +40,7 @@ class MaskForm:
             first: first key column.
             cursor: last key column (included), the one written in this pass.
             queries: Q.
-            dtype: the model's; 0 where a query sees a key, the least finite number elsewhere.
+            dtype: what the model computes in; 0 where a query sees a key, the least finite number elsewhere.
         """
         key_L = torch.arange(first, cursor + 1, device=start_N.device)
         query_Q1 = key_L[-queries:, None]

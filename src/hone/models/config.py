@@ -40,9 +40,12 @@ class ModelConfig:
     """A policy and how it is held.
 
     Attributes:
-        path: a directory in Hugging Face layout, a directory with a peft adapter, or a hub id
-            (``owner/name``).
-        dtype: of the weights; "auto" is bfloat16 on a GPU that has it and float32 elsewhere.
+        path: a directory in Hugging Face layout, a directory with a peft adapter, a finished run's directory (its
+            ``model/`` is meant), or a hub id (``owner/name``).
+        dtype: of computing; "auto" is bfloat16 on a GPU that has it and float32 elsewhere. Weights that are trained
+            are held and saved in float32 whatever it is: half precision would round small steps away. Only beside
+            an adapter, which is float32, are the frozen weights held in this dtype. With "float16" small gradients
+            underflow, as the loss is not scaled: bfloat16 is the one to train in.
         device: "auto" is the GPU where there is one, else the CPU; else a torch device such as "cuda:1".
         gradient_checkpointing: recompute activations in the backward pass: less memory, about a third more
             time.

@@ -101,19 +101,21 @@ def separable(model: nn.Module) -> bool:
     """Whether body and head, called apart, give exactly what the model gives.
 
     Tried once per model on three tokens, since an architecture may do to its logits what nobody here has
-    heard of.
+    heard of. Tried in the dtype of the weights: rounding would hide differences, and autocast must not keep weights
+    that were cast without a gradient.
     """
     base = inner(model)
     if base not in _separable:
-        _separable[base] = _try_apart(base)
+        device = base.get_input_embeddings().weight.device
+        with torch.autocast(device.type, enabled=False):
+            _separable[base] = _try_apart(base, device)
     return _separable[base]
 
 
-def _try_apart(base: Any) -> bool:
+def _try_apart(base: Any, device: torch.device) -> bool:
     body = getattr(base, getattr(base, "base_model_prefix", "") or "-", None)
     if body is None or body is base or base.get_output_embeddings() is None:
         return False
-    device = base.get_input_embeddings().weight.device
     ids = torch.arange(3, device=device)[None] % base.get_input_embeddings().weight.shape[0]
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "use_cache": False}
     with torch.no_grad():

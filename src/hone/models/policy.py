@@ -19,6 +19,7 @@ from hone.models.config import LoraConfig as LoraConfig
 from hone.models.config import ModelConfig as ModelConfig
 from hone.models.heads import ValueHead
 from hone.models.logits import checkpoint_activations, inner
+from hone.models.precision import compute_in
 from hone.models.reading import adapter_base, locate, quiet, read_config, read_model, read_tokenizer
 from hone.models.score import Scores, score
 from hone.models.special import end_ids, ensure_pad
@@ -99,9 +100,10 @@ class Policy:
             self.value_head.save(folder)
 
     def merge(self) -> None:
-        """Add a LoRA adapter into the weights; the policy is then a plain model, all of it trainable."""
+        """Add a LoRA adapter into the weights; the policy is then a plain model, all of it trainable, in float32."""
         if self.config.lora is not None:
-            self.model = merge_lora(self.model).requires_grad_(True)
+            # First widen, then add: a sum in half precision would round the adapter away.
+            self.model = merge_lora(self.model.float()).requires_grad_(True)
             self.config, self.base = dataclasses.replace(self.config, lora=None), ""
 
     def reference(self) -> Reference:
@@ -141,7 +143,7 @@ def load(path_or_config: str | Path | ModelConfig, **overrides: Any) -> Policy:
     """Load a policy.
 
     Args:
-        path_or_config: a directory, hub id or configuration.
+        path_or_config: a directory (of a model, an adapter, or a finished run), hub id or configuration.
         overrides: fields of :class:`ModelConfig`, for example ``dtype="bfloat16"``.
 
     Raises:
@@ -161,7 +163,10 @@ def load(path_or_config: str | Path | ModelConfig, **overrides: Any) -> Policy:
     own = source if base is None else {**source, "revision": None}
     model_config = read_config(base or path, **own)
     tokenizer = read_tokenizer(path, **source) if _has_tokenizer(path, base) else read_tokenizer(base or path, **own)
-    model = read_model(base or path, model_config, _dtype(config.dtype, device), **own)
+    dtype = _dtype(config.dtype, device)
+    adapted = base is not None or config.lora is not None
+    model = read_model(base or path, model_config, dtype if adapted else torch.float32, **own)
+    compute_in(model, dtype)
     # Before any adapter: growing the embedding of an adapted model is another matter.
     ensure_pad(model, tokenizer, end_ids(model, tokenizer))
     if config.gradient_checkpointing:

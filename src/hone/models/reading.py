@@ -20,6 +20,7 @@ from hone.core.errors import HoneError
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 ADAPTER_FILE = "adapter_config.json"
+RUN_FILE = "config.toml"
 
 
 @contextmanager
@@ -40,12 +41,22 @@ def quiet() -> Iterator[None]:
 
 
 def locate(path: str) -> Path | None:
-    """The directory that ``path`` names, or None where it can only be a hub id.
+    """The directory of the model that ``path`` names, or None where it can only be a hub id.
+
+    A finished run's directory (it has a config.toml) stands for the ``model/`` inside it.
 
     Raises:
-        HoneError: neither a directory nor of the form of a hub id.
+        HoneError: neither a directory nor of the form of a hub id; a run that has no model yet.
     """
     folder = Path(path).expanduser()
+    if (folder / RUN_FILE).is_file() and not (folder / "config.json").is_file():
+        if not (folder / "model").is_dir():
+            raise HoneError(
+                "this run is not finished, so it has no model yet",
+                where=path,
+                do=f"load a checkpoint: {folder}/checkpoints/step-N/model",
+            )
+        return folder / "model"
     if folder.is_dir():
         return folder
     if folder.exists():

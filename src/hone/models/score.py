@@ -21,6 +21,7 @@ from torch.utils.checkpoint import checkpoint
 from hone.core.batch import Batch
 from hone.models.heads import ValueHead
 from hone.models.logits import forward, inner
+from hone.models.precision import computing
 
 if TYPE_CHECKING:
     from hone.models.policy import Policy
@@ -59,7 +60,8 @@ def score(
     ``logprob[b,t] = log softmax(logits[b,t−1] / temperature)[tokens[b,t]]`` in float32. Gradients flow unless
     they are switched off around the call; a batch with nothing to score still has a graph, with gradients of
     zero. Logits are made for scored tokens only, in chunks that the backward pass makes again, so [B,T,V]
-    never exists.
+    never exists. The model runs in its compute dtype (:mod:`hone.models.precision`); what follows the logits is
+    float32.
 
     Args:
         policy: the policy, or a causal language model.
@@ -81,16 +83,18 @@ def score(
     # The last column predicts nothing; only the value of the final state needs it.
     width = batch.tokens.shape[1] if "value" in needs else max(batch.tokens.shape[1] - 1, 1)
 
-    with _checkpointed(model):
-        run = forward(model, batch.tokens[:, :width], batch.mask[:, :width])
-    logprob_N, entropy_N = _token_scores(
-        run.states[row_N, at_N - 1],
-        batch.tokens[row_N, at_N],
-        run.head,
-        inner(model).config.get_text_config().vocab_size,
-        temperature or 1.0,
-        "entropy" in needs,
-    )
+    # The value head stays outside: it computes in float32.
+    with computing(model):
+        with _checkpointed(model):
+            run = forward(model, batch.tokens[:, :width], batch.mask[:, :width])
+        logprob_N, entropy_N = _token_scores(
+            run.states[row_N, at_N - 1],
+            batch.tokens[row_N, at_N],
+            run.head,
+            inner(model).config.get_text_config().vocab_size,
+            temperature or 1.0,
+            "entropy" in needs,
+        )
 
     def spread(x_N: Tensor) -> Tensor:
         zeros = torch.zeros(batch.tokens.shape, device=x_N.device)
