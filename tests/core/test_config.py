@@ -73,6 +73,15 @@ def test_malformed_toml_names_file_and_line(tmp_path: Path) -> None:
         read_toml(path)
 
 
+def test_a_table_changes_a_default_and_keeps_the_rest_of_it() -> None:
+    @dataclass(frozen=True)
+    class Special:
+        outer: Outer = field(default_factory=lambda: Outer(7, Inner(0.25, ("a",))))
+
+    assert build(Special, {"outer": {"inner": {"rate": 1.0}}}).outer == Outer(7, Inner(1.0, ("a",)))
+    assert build(Special, {}).outer == Outer(7, Inner(0.25, ("a",)))
+
+
 def test_help_texts_come_from_docstrings() -> None:
     rows = {key: (default, meaning) for key, default, meaning in document(Outer)}
     assert rows["steps"] == ("", "how many.")

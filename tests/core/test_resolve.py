@@ -22,10 +22,9 @@ def test_a_misspelt_name_gets_the_nearest() -> None:
         resolve("gpro", "hone.algorithms", "algorithm")
 
 
-def test_the_current_folder_is_importable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_of_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "of_this_folder.py").write_text("class Mine:\n    pass\n")
-    monkeypatch.setattr(sys, "path", [p for p in sys.path if p not in ("", str(Path.cwd()))])
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
     found = resolve("of_this_folder:Mine", "hone.algorithms", "algorithm")
     assert short_name(found(), "hone.algorithms") == "of_this_folder:Mine"
     monkeypatch.delitem(sys.modules, "of_this_folder")

@@ -23,7 +23,8 @@ def build(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
 
     Args:
         cls: the dataclass; its ``__post_init__`` may raise ``ValueError`` with a sentence for the user.
-        values: keys and plain (TOML-like) values; nested tables for nested dataclasses.
+        values: keys and plain (TOML-like) values; nested tables for nested dataclasses. A table changes what the
+            field holds by default, it does not replace it: keys it leaves out keep the field's values.
         where: prefix of the key in error messages, for example ``recipe.toml [algorithm]``.
 
     Raises:
@@ -33,11 +34,11 @@ def build(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
 
     _refuse_unknown(cls, values, where)
     try:
-        return pydantic.TypeAdapter(cls).validate_python(dict(values))
+        return pydantic.TypeAdapter(cls).validate_python(_over_defaults(cls, values))
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"] if part != cls.__name__)
-        message = first["msg"].removeprefix("Value error, ")
+        message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
         raise HoneError(
             message if first["type"] == "value_error" else "a setting has the wrong value",
             where=" ".join(part for part in (where, key) if part),
@@ -178,6 +179,19 @@ def _refuse_unknown(cls: type[Any], values: Mapping[str, Any], where: str) -> No
         nested = _dataclass_of(cls, name, hints)
         if nested is not None and isinstance(value, Mapping):
             _refuse_unknown(nested, value, f"{where} {name}".strip())
+
+
+def _over_defaults(cls: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    defaults = {f.name: _default(f) for f in dataclasses.fields(cls)}
+    return {name: _over(defaults.get(name), value) for name, value in values.items()}
+
+
+def _over(default: Any, value: Any) -> Any:
+    """A table laid over a dataclass's values; anything else as it is."""
+    if not (isinstance(value, Mapping) and dataclasses.is_dataclass(default)) or isinstance(default, type):
+        return value
+    kept = {f.name: getattr(default, f.name) for f in dataclasses.fields(default) if f.init}
+    return {**kept, **{name: _over(kept.get(name), inner) for name, inner in value.items()}}
 
 
 def _dataclass_of(cls: type[Any], name: str, hints: Mapping[str, Any]) -> type[Any] | None:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-import sys
-from pathlib import Path
 from typing import Any
 
 from hone.core.errors import HoneError, nearest
@@ -28,9 +26,6 @@ def resolve(name: str, package: str, kind: str) -> Any:
     """
     if ":" in name:
         module_name, _, attribute = name.partition(":")
-        # An installed command has its own folder on the path, not the one it was called from.
-        if not {"", here := str(Path.cwd())} & set(sys.path):
-            sys.path.append(here)
         try:
             return getattr(importlib.import_module(module_name), attribute)
         except Exception as error:  # the user's own module: whatever it raises is the user's to mend
