@@ -1,9 +1,11 @@
 """Evaluate a model on held-out questions: accuracy, pass@k, maj@k, with intervals.
 
-usage: hone eval MODEL --task.name NAME [--task.key VALUE ...] [--eval.samples 8] [--sampling.max-tokens 64]
-                       [--out FILE]
+usage: hone eval MODEL [RECIPE.toml] [--task.name NAME] [--task.key VALUE ...] [--eval.samples 8] [--out FILE]
 
-for example   hone eval runs/quickstart/model --task.name addition --eval.questions 2000 --sampling.max-tokens 8
+for example   hone eval runs/mine recipes/gsm8k.toml
+or            hone eval runs/quickstart/grpo --task.name addition --eval.questions 2000 --sampling.max-tokens 8
+
+Of a recipe the tables [task] and [sampling] are taken, so that a model is asked as it was trained.
 """
 
 from __future__ import annotations
@@ -22,10 +24,15 @@ def run(argv: list[str]) -> None:
     if "help" in given:
         print(help_table(__doc__ or "", _keys(settings)))
         return
-    if len(positional) != 1:
-        raise HoneError("hone eval takes one model", got=" ".join(positional) or "none", do="hone eval --help")
+    if len(positional) not in (1, 2):
+        got = " ".join(positional) or "none"
+        raise HoneError("hone eval takes one model and perhaps a recipe", got=got, do="hone eval --help")
     out = settings.pop("out", None)
-    values = read_recipe(None, {"model.path": positional[0], **settings})
+    recipe_file = positional[1] if len(positional) == 2 else None
+    asked = read_recipe(recipe_file, {name: text for name, text in settings.items() if not name.startswith("model.")})
+    values = {name: asked[name] for name in asked if recipe_file is None or name in ("task", "sampling", "eval")}
+    own = {name: text for name, text in settings.items() if name.startswith("model.")}
+    values |= read_recipe(None, {"model.path": positional[0], **own})
     if "task" not in values:
         raise HoneError("there is no task to evaluate on", where="task.name", do="give --task.name NAME")
 
@@ -58,7 +65,7 @@ def _print(plain: dict[str, Any]) -> None:
         "tokens per answer": plain["length"],
         "cut short": plain["truncation_rate"],
     }
-    rows |= {f"accuracy, {name}": part["accuracy"] for name, part in plain["strata"].items()}
+    rows |= {f"accuracy, {name}": part["accuracy"] for name, part in plain["strata"].items() if name}
     for name, value in rows.items():
         if value and value["value"] is not None:
             interval = f"{value['low']:.3f} – {value['high']:.3f}" if value["low"] is not None else ""

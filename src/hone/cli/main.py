@@ -12,6 +12,8 @@ import os
 import sys
 from pathlib import Path
 
+import hone
+
 _HERE = Path(__file__).parent
 _ORDER = [
     "quickstart",
@@ -30,16 +32,7 @@ _ORDER = [
 
 def main() -> None:
     """Entry point: exits 0 on success, 2 on a fault of the user's, 130 on Ctrl-C."""
-    argv = sys.argv[1:]
-    if not argv or argv[0] in ("-h", "--help", "help"):
-        print(_help())
-        sys.exit(0)
-    if argv[0] in ("-V", "--version"):
-        from hone import __version__
-
-        print(f"hone {__version__}")
-        sys.exit(0)
-    sys.exit(call(argv))
+    sys.exit(call(sys.argv[1:]))
 
 
 def call(argv: list[str]) -> int:
@@ -50,10 +43,16 @@ def call(argv: list[str]) -> int:
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
-        if argv[0] not in verbs():
-            raise HoneError("unknown command", got=f'"{argv[0]}"', expected=nearest(argv[0], verbs()))
-        rest = ["--help" if word == "-h" else word for word in argv[1:]]
-        importlib.import_module(f"hone.cli.{argv[0]}").run(rest)
+        verb, rest = (argv[0], argv[1:]) if argv else ("--help", [])
+        if verb in ("-h", "--help", "help"):
+            print(_help())
+        elif verb in ("-V", "--version"):
+            print(f"hone {hone.__version__}")
+        elif verb not in verbs():
+            raise HoneError("unknown command", got=f'"{verb}"', expected=nearest(verb, verbs()))
+        else:
+            importlib.import_module(f"hone.cli.{verb}").run(["--help" if word == "-h" else word for word in rest])
+        sys.stdout.flush()
     except HoneError as error:
         print(f"hone: {' '.join(str(error).splitlines())}", file=sys.stderr)
         return error.exit_code

@@ -39,6 +39,7 @@ TASK = Patience(choices=(2, 10, 100), train=24, test=24)
 SAMPLING = Sampling(max_tokens=4)
 SAMPLES, GROUP, STEPS, PROMPTS = 512, 16, 150, 24
 CLASSES = tuple(f"1/{k}" for k in TASK.choices)
+EVERY, WINDOW = 3, 15
 WAITS = (1, 4, 16, 64, 256)
 
 Floats = NDArray[np.float64]
@@ -65,13 +66,13 @@ def reproduce(out: Path, seeds: Sequence[int]) -> Reproduction:
     inside = sum(share["inside"] for share in shares)
     return Reproduction(
         title="Patience is all you need",
-        headline=f"{inside} of {len(shares)} measured shares lie within the intervals of the formulas.",
+        headline=f"{inside} of {len(shares)} measured numbers lie within the intervals of the formulas.",
         summary={"seeds": list(seeds), "samples_per_question": SAMPLES, "group": GROUP, "shares": shares}
         | {"reward_at_the_end": {name: [one["curves"][name][-1] for one in found] for name in found[0]["curves"]}},
-        checks=[Check("share of measured shares inside their intervals", inside / len(shares), 1.0, 0.0)],
+        checks=[Check("share of measured numbers inside their intervals", inside / len(shares), 1.0, 0.0)],
         pictures=_pictures(found),
         notes=NOTES,
-        tables={"Shares of seed 0": [_row(share) for share in found[0]["shares"]]},
+        tables={"Measured and expected, seed 0": [_row(share) for share in found[0]["shares"]]},
     )
 
 
@@ -94,7 +95,9 @@ def _one(out: Path, seed: int) -> dict[str, Any]:
     level = 1 - 0.05 / len(shares)
     for share in shares:
         half = stats.norm.ppf(0.5 + level / 2) * share["sd"] + 0.5 / share["count"]
-        share |= {"low": share["expected"] - half, "high": share["expected"] + half}
+        share |= {"low": max(share["expected"] - half, 0.0), "high": share["expected"] + half}
+        if share["what"].startswith(("first", "signal")):
+            share["high"] = min(share["high"], 1.0)
         share["inside"] = bool(share["low"] <= share["measured"] <= share["high"])
     return {"shares": shares, "curves": _learning(base, out, seed)}
 
@@ -121,6 +124,7 @@ def _shares(kind: str, kinds: Sequence[str], chance_Q: Floats, right_QN: NDArray
         found.append(_share(kind, f"first success within {n}", tries, 1 - (1 - p) ** n))
     groups = right.reshape(len(index), -1, GROUP)
     signal = groups.any(-1) & ~groups.all(-1)
+    found.append(_wait(kind, right, p))
     found.append(_share(kind, f"signal in a group of {GROUP}", signal, 1 - p**GROUP - (1 - p) ** GROUP))
     return found
 
@@ -138,19 +142,42 @@ def _share(kind: str, what: str, seen_QM: Any, expected_Q: Floats) -> dict[str, 
     }
 
 
+def _wait(kind: str, right_QN: Any, p: Floats) -> dict[str, Any]:
+    """Samples until the first success, cut at N: measured mean, and ``E min(T, N) = (1 − (1 − p)^N) / p``."""
+    samples = right_QN.shape[1]
+    wait_Q = np.where(right_QN.any(-1), right_QN.argmax(-1) + 1, samples)
+    survives_QN = (1 - p[:, None]) ** np.arange(samples)  # P(T > n)
+    mean_Q = survives_QN.sum(-1)
+    square_Q = (survives_QN * (2 * np.arange(samples) + 1)).sum(-1)
+    return {
+        "class": kind,
+        "what": f"samples to the first success (at most {samples})",
+        "measured": float(wait_Q.mean()),
+        "expected": float(mean_Q.mean()),
+        "sd": float((square_Q - mean_Q**2).sum() ** 0.5) / len(p),
+        "count": len(p),
+    }
+
+
 def _learning(base: Run, out: Path, seed: int) -> dict[str, list[float]]:
-    """Mean reward of every class's rollouts at every tenth step of a GRPO run."""
+    """Mean reward of every class's rollouts in windows of a GRPO run."""
     run = RunConfig(
-        out=str(out / "grpo"), steps=STEPS, seed=seed, save_every=50, rollouts_every=10, rollouts_kept=PROMPTS * GROUP
+        out=str(out / "grpo"),
+        steps=STEPS,
+        seed=seed,
+        save_every=50,
+        rollouts_every=EVERY,
+        rollouts_kept=PROMPTS * GROUP,
     )
     batch = BatchConfig(prompts=PROMPTS, samples=GROUP)
     recipe = Recipe(ModelConfig(str(base.model)), TASK, GRPO(), SAMPLING, batch, OptimiserConfig(lr=1e-3), run)
     folder = online_stage(recipe).path / "rollouts"
     curves: dict[str, list[float]] = {}
-    for step in range(10, STEPS + 1, 10):
+    for end in range(WINDOW, STEPS + 1, WINDOW):
         seen: dict[str, list[float]] = {}
-        for line in read_json_lines(folder / f"step-{step:06d}.jsonl"):
-            seen.setdefault(TASK.stratum(line["episode"], "train"), []).append(line["reward"])
+        for step in range(end - WINDOW + EVERY, end + 1, EVERY):
+            for line in read_json_lines(folder / f"step-{step:06d}.jsonl"):
+                seen.setdefault(TASK.stratum(line["episode"], "train"), []).append(line["reward"])
         for kind in CLASSES:
             curves.setdefault(kind, []).append(float(np.mean(seen[kind])) if kind in seen else float("nan"))
     return curves
@@ -158,24 +185,28 @@ def _learning(base: Run, out: Path, seed: int) -> dict[str, list[float]]:
 
 def _pictures(found: Sequence[Mapping[str, Any]]) -> list[Picture]:
     waits = [s for s in found[0]["shares"] if s["what"].startswith("first")]
+    doublings = [float(np.log2(n)) for n in WAITS]
     lines = []
     for kind in CLASSES:
         own = [s for s in waits if s["class"] == kind]
-        lines.append(Series(f"p ≈ {kind}, measured", WAITS, [s["measured"] for s in own]))
+        lines.append(Series(f"p ≈ {kind}, measured", doublings, [s["measured"] for s in own]))
     formula = [
-        Series(f"p ≈ {kind}, formula", WAITS, [s["expected"] for s in waits if s["class"] == kind]) for kind in CLASSES
+        Series(f"p ≈ {kind}, formula", doublings, [s["expected"] for s in waits if s["class"] == kind])
+        for kind in CLASSES
     ]
-    steps = list(range(10, STEPS + 1, 10))
+    steps = list(range(WINDOW, STEPS + 1, WINDOW))
     learning = [over_seeds(f"p ≈ {kind}", steps, [one["curves"][kind] for one in found]) for kind in CLASSES]
     return [
         Picture(
             "Waiting for luck",
-            curve([*lines, *formula], title="First success within n samples", unit="share", x_label="samples n"),
+            curve(
+                [*lines, *formula], title="First success within n samples", unit="share", x_label="doublings: n = 2^x"
+            ),
             "Measured shares lie on the formula 1 − (1 − p)ⁿ averaged over the questions of a class.",
         ),
         Picture(
             "Then it comes sooner",
-            curve(learning, title="Mean reward while GRPO runs", unit="of training questions", x_label="step"),
+            curve(learning, title="Mean reward while GRPO runs", unit=f"training questions, windows of {WINDOW} steps"),
             "The likelier a first success, the sooner its questions are learnt; no class with p > 0 is out of reach.",
         ),
     ]
@@ -184,7 +215,7 @@ def _pictures(found: Sequence[Mapping[str, Any]]) -> list[Picture]:
 def _row(share: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "chance": share["class"],
-        "share of": share["what"],
+        "what": share["what"],
         "measured": f"{share['measured']:.4f}",
         "formula": f"{share['expected']:.4f}",
         "interval": f"{share['low']:.4f} – {share['high']:.4f}",

@@ -203,6 +203,8 @@ def _rows(recipe: FitRecipe, policy: Policy, records: Sequence[Record]) -> tuple
     data = recipe.data
     length = min(data.max_length, policy.max_length)
     rows = encode_rows(Renderer(policy.tokenizer), records, length, train_prompt=data.train_on == "all")
+    if not any("text" in record for record in records) and len(rows) < len(records):
+        print(f"{len(records) - len(rows)} records are longer than {length} tokens: left out", file=sys.stderr)
     sides: tuple[list[Row], list[Row]] = ([], [])
     for row in rows:
         sides[key("validation", str(row.tokens)) < data.validation * 2**64].append(row)
