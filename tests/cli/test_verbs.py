@@ -63,7 +63,7 @@ def test_from_a_text_file_to_an_answer(hone: Hone, desk: Path) -> None:
     assert hone(*f"pretrain --data.source corpus.txt --run.steps 2 --rows 4 {TINY}".split())[0] == 0
     sft = "sft --model.path runs/base/model --data.source questions.jsonl --run.steps 2 --run.out tuned --rows 4"
     assert hone(*sft.split())[0] == 0
-    code, out, err = hone(*"train recipe.toml --model.path tuned/model".split())
+    code, out, err = hone(*["train", "recipe.toml", "--model.path", "tuned/model"])
     assert (code, out) == (0, "model: run/model   report: run/report.html\n")
     assert "2 prompts × 2 samples = 4 rollouts a step" in err
     questions = "--task.name questions --task.path questions.jsonl --task.test-fraction 0.5"
@@ -87,12 +87,12 @@ def test_chat_answers_each_line_and_survives_a_full_context(hone: Hone, monkeypa
 
 def test_modules_of_the_current_folder_are_found(hone: Hone, desk: Path) -> None:
     (desk / "mine_to_import.py").write_text("from hone.algorithms.grpo import GRPO as Own\n")
-    assert hone(*"train recipe.toml --algorithm.name mine_to_import:Own --run.out own".split())[0] == 0
+    assert hone(*["train", "recipe.toml", "--algorithm.name", "mine_to_import:Own", "--run.out", "own"])[0] == 0
     assert Run(desk / "own").config["algorithm"]["name"] == "grpo"
 
 
 def test_interrupt_stops_without_a_traceback_and_resume_goes_on(desk: Path, hone: Hone) -> None:
-    train = "train recipe.toml --run.steps 4000 --run.save-every 5".split()
+    train = ["train", "recipe.toml", "--run.steps", "4000", "--run.save-every", "5"]
     process = start(*train)
     while process.poll() is None and len(Run(desk / "run").metrics) < 12:
         time.sleep(0.02)

@@ -169,8 +169,9 @@ class OnlineLoop:
             if (self.updates_per_step > 1 and "old_logprob" in needs) or wanted:
                 old = score(self.policy, batch, needs=wanted, temperature=temperature)
                 batch = batch.with_(old_logprob=old.logprob)
-                if old.value is not None:
-                    batch = batch.with_(value=old.value)
+                if old.value is not None and old.last_value is not None:
+                    after_B = torch.where(batch.terminated, 0.0, old.last_value)
+                    batch = batch.with_(value=old.value, bootstrap=after_B)
             every = self.recipe.run.reference_every
             if "ref_logprob" in needs or (every and step % every == 0):
                 assert self.reference is not None
