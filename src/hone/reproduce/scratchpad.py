@@ -30,7 +30,7 @@ from hone.training.run import Run
 
 TASK = Multiplication()
 SAMPLING = Sampling(max_tokens=16)
-STEPS, QUESTIONS = 40, 1000
+STEPS, QUESTIONS = 50, 1000
 
 NOTES = (
     "The grader reads what follows the last “>”, or the whole answer where there is none; what stands before is free. "
@@ -104,7 +104,7 @@ def _one(out: Path, seed: int) -> Seed:
             DataConfig(task=replace(TASK, scratchpad=1.0), examples=60000),
             tiny=TinyConfig(architecture="gpt2", width=96, layers=3, heads=4, max_length=64),
             optimiser=OptimiserConfig(lr=1.5e-3, warmup=100, schedule="linear", final=0.1, weight_decay=0.01),
-            run=RunConfig(out=str(out / "pretrained"), steps=1200, seed=seed, save_every=600, evaluate_every=300),
+            run=RunConfig(out=str(out / "pretrained"), steps=1800, seed=seed, save_every=600, evaluate_every=300),
         )
     )
     base = fit_stage(
@@ -115,7 +115,7 @@ def _one(out: Path, seed: int) -> Seed:
             run=RunConfig(out=str(out / "base"), steps=300, seed=seed + 1000, save_every=300, evaluate_every=100),
         )
     )
-    run = RunConfig(out=str(out / "grpo"), steps=STEPS, seed=seed, save_every=20, evaluate_every=4)
+    run = RunConfig(out=str(out / "grpo"), steps=STEPS, seed=seed, save_every=20, evaluate_every=5)
     batch = BatchConfig(prompts=48, samples=12)
     grpo = online_stage(
         Recipe(ModelConfig(str(base.model)), TASK, GRPO(), SAMPLING, batch, OptimiserConfig(lr=3e-4), run)
