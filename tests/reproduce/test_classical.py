@@ -38,7 +38,7 @@ def test_every_number_is_within_its_tolerance(name: str, tmp_path: Path) -> None
     assert found.pictures and all(picture.title for picture in found.pictures)
 
 
-def test_the_verb_writes_summary_and_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_verb_writes_summary_page_and_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(["gridworld", "--out", str(tmp_path / "grid")])
     summary = json.loads((tmp_path / "grid" / "summary.json").read_text())
     first = summary["checks"][1]
@@ -48,6 +48,10 @@ def test_the_verb_writes_summary_and_page(tmp_path: Path, capsys: pytest.Capture
     assert (
         page.count("<svg") == 2 and "26 of 26 hold" in page and "http://" not in page.replace("http://www.w3.org", "")
     )
+    pictures = sorted((tmp_path / "grid" / "pictures").iterdir())
+    names = ["4-4-a-step-costs-1.png", "5-5-with-two-teleports-discount-0-9.png"]
+    assert [picture.name for picture in pictures] == names
+    assert all(picture.read_bytes().startswith(b"\x89PNG") for picture in pictures)
     assert (
         capsys.readouterr().out.strip().endswith(f"26 of 26 numbers hold; report: {tmp_path / 'grid' / 'report.html'}")
     )

@@ -21,7 +21,7 @@ class Args:
 
     Attributes:
         name: which one: the name of a file of hone.reproduce (gambler, dyna-maze, quickstart, ...).
-        out: folder for summary.json, report.html and what the experiment leaves (default:
+        out: folder for summary.json, report.html, pictures/*.png and what the experiment leaves (default:
             runs/reproduce-NAME).
         seeds: run with the seeds 0 to N−1.
     """
@@ -32,7 +32,7 @@ class Args:
 
 
 def run(argv: list[str]) -> None:
-    """Run hone/reproduce/NAME.py, write summary.json and report.html, print the numbers."""
+    """Run hone/reproduce/NAME.py, write summary.json, report.html and the pictures, print the numbers."""
     args = tyro.cli(Args, args=argv, prog="hone reproduce")
 
     import importlib
@@ -81,8 +81,9 @@ def _reproduces(name: str) -> bool:
 
 
 def _page(out: Path, result: Reproduction, checks: list[dict[str, Any]], facts: dict[str, str]) -> Path:
-    from hone.report.reproduction import write_reproduction
+    from hone.report.reproduction import save_pictures, write_reproduction
 
+    save_pictures(out / "pictures", [(picture.title, picture.figure) for picture in result.pictures])
     return write_reproduction(
         out / "report.html",
         title=result.title,

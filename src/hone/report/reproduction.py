@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,8 @@ from typing import Any
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from hone.core.files import write_text
-from hone.report.charts import figure_to_svg
+from hone.core.files import disk_errors, write_text
+from hone.report.charts import figure_to_svg, save_png
 from hone.report.page import render
 from hone.report.style import number
 
@@ -61,6 +62,25 @@ def write_reproduction(
     )
     write_text(path, page)
     return path
+
+
+def save_pictures(folder: Path, pictures: Sequence[tuple[str, Figure]]) -> list[Path]:
+    """Write every (title, figure) as a PNG named by its title ("The race" is the-race.png); the paths.
+
+    A title that comes again gets its place among all as a number.
+
+    Raises:
+        HoneError: a file cannot be written.
+    """
+    paths: list[Path] = []
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for title, figure in pictures:
+            name = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+            path = folder / f"{name}.png"
+            paths.append(folder / f"{name}-{len(paths) + 1}.png" if path in paths else path)
+            save_png(figure, paths[-1])
+    return paths
 
 
 def _digits(value: float) -> str:
