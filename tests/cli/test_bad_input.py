@@ -91,7 +91,7 @@ def refused(hone: Hone, desk: Path) -> Refused:
         ("sft --data.source questions.jsonl", ["no model to fine-tune", "--model.path DIR"]),
         ("sft --data.source questions.jsonl --model.path base --tiny.width 64", ["tiny", "no effect on [model]"]),
         ("sft --data.source questions.jsonl --model.path base --data.columns.completion a", ['no column "a"']),
-        ("sft --data.source questions.jsonl --model.path base --data.max-length 1", ["no row is left", "max_length"]),
+        ("train recipe.toml --model.path nowhere", ["no such model directory", "nowhere", "(owner/name)"]),
         ("eval", ["one model"]),
         ("eval base", ["no task", "--task.name NAME"]),
         ("eval base --task addition", ["the task has no name", "'addition'"]),
@@ -122,6 +122,16 @@ def test_model_without_tokenizer(refused: Refused, desk: Path) -> None:
 def test_data_without_anything_to_learn_from(refused: Refused, desk: Path) -> None:
     (desk / "odd.jsonl").write_text(json.dumps({"question": "a=", "reply": "a"}) + "\n")
     refused("sft --model.path base --data.source odd.jsonl", "no column to learn from", "question, reply", "columns")
+
+
+def test_rows_that_are_all_too_long(hone: Hone, desk: Path) -> None:
+    before = files(desk)
+    code, _, err = hone(*["sft", "--data.source", "questions.jsonl", "--model.path", "base", "--data.max-length", "1"])
+    said, refused = err.splitlines()
+    assert code == 2
+    assert "32 records are longer than 1 tokens" in said
+    assert "no row is left to train on; got 32 records; do: raise data.max_length" in refused
+    assert files(desk) == before
 
 
 def test_a_malformed_line_is_named(refused: Refused, desk: Path) -> None:

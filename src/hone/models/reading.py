@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import warnings
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 
 from hone.core.errors import HoneError
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 ADAPTER_FILE = "adapter_config.json"
 RUN_FILE = "config.toml"
@@ -27,8 +28,10 @@ RUN_FILE = "config.toml"
 def quiet() -> Iterator[None]:
     """No warnings and progress bars of the libraries inside this block."""
     log = transformers.utils.logging
-    level, bars = log.get_verbosity(), log.is_progress_bar_enabled()
+    hub = logging.getLogger("huggingface_hub")  # tells of every attempt to reach it
+    level, bars, hub_level = log.get_verbosity(), log.is_progress_bar_enabled(), hub.level
     log.set_verbosity_error()
+    hub.setLevel(logging.ERROR)
     log.disable_progress_bar()
     try:
         with warnings.catch_warnings():
@@ -36,6 +39,7 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         log.set_verbosity(level)
+        hub.setLevel(hub_level)
         if bars:
             log.enable_progress_bar()
 
