@@ -20,5 +20,5 @@ def test_pictures_are_named_by_title_and_none_is_lost(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "p").write_text("a file")
-    with pytest.raises(HoneError, match="cannot write; at .*p; got File exists"):
+    with pytest.raises(HoneError, match=r"cannot write; at .*p; got File exists"):
         save_pictures(tmp_path / "p", [])
