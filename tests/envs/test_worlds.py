@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import warnings
 
 import gymnasium
@@ -32,6 +34,15 @@ def test_gymnasiums_checker_passes(name: str, mode: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         check_env(env)
+
+
+@pytest.mark.parametrize("order", ["import hone.envs, gymnasium", "import gymnasium, hone.envs"])
+def test_importing_the_package_registers_the_worlds(order: str) -> None:
+    program = f"""{order}, sys
+print(gymnasium.make("hone/Cliff-v0").reset(seed=0)[0])
+print({{"torch", "scipy", "transformers", "matplotlib"}} & {{*sys.modules}})"""
+    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert shown.stdout == "36\nset()\n"
 
 
 @pytest.mark.parametrize("name", WORLDS)

@@ -1,6 +1,6 @@
 """The classical worlds as Gymnasium environments with integers for states and actions, one per file.
 
-Importing this package registers them: ``gymnasium.make("hone/Cliff-v0")`` makes the class of ``cliff.py``.
+Importing ``hone.envs`` registers them: ``gymnasium.make("hone/Cliff-v0")`` makes the class of ``cliff.py``.
 """
 
 import gymnasium
