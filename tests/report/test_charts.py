@@ -98,3 +98,22 @@ def test_nothing_global_changes(tmp_path: Path) -> None:
     save_png(curve([Series("a", [1, 2], [0.0, 1.0])], title="T"), tmp_path / "a.png", dpi=50)
     assert dict(mpl.rcParams) == before
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        ([14.0, 20.0, 31.0], ["15", "20", "25", "30"]),
+        ([14.0, 60.0, 130.0], ["20", "50", "100"]),
+        ([0.3, 4.0, 45.0], ["0.5", "1", "2", "5", "10", "20", "50"]),
+        ([1e-8, 1.0], ["1e−8", "1e−6", "0.0001", "0.01", "1"]),
+    ],
+)
+def test_a_logarithmic_axis_has_several_labels_over_any_range(values: list[float], labels: list[str]) -> None:
+    figure = curve([Series("a", list(range(len(values))), values)], title="t", log=True)
+    figure.draw_without_rendering()
+    axis = figure.axes[0].yaxis
+    low, high = figure.axes[0].get_ylim()
+    ticks = [*axis.get_major_ticks(), *axis.get_minor_ticks()]
+    shown = sorted((t.get_loc(), t.label1.get_text()) for t in ticks if low <= t.get_loc() <= high)
+    assert [text for _, text in shown if text] == labels

@@ -49,7 +49,7 @@ def test_the_verb_writes_summary_page_and_pictures(tmp_path: Path, capsys: pytes
         page.count("<svg") == 2 and "26 of 26 hold" in page and "http://" not in page.replace("http://www.w3.org", "")
     )
     pictures = sorted((tmp_path / "grid" / "pictures").iterdir())
-    names = ["4-4-a-step-costs-1.png", "5-5-with-two-teleports-discount-0-9.png"]
+    names = ["4x4-a-step-costs-1.png", "5x5-with-two-teleports-discount-0-9.png"]
     assert [picture.name for picture in pictures] == names
     assert all(picture.read_bytes().startswith(b"\x89PNG") for picture in pictures)
     assert (

@@ -18,7 +18,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 from matplotlib.transforms import offset_copy
 from numpy.typing import NDArray
 
@@ -208,10 +208,18 @@ def _figure(title: str, unit: str, size: tuple[float, float]) -> tuple[Figure, A
 def _ticks(axes: Any) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: number(v, 6)))
-    if axes.get_yscale() == "linear":
+    label = FuncFormatter(lambda v, _: number(v, 6))
+    axes.yaxis.set_major_formatter(label)
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    low, high = axes.get_ylim()
+    decades = math.log10(high / low) if axes.get_yscale() == "log" else 0.0
+    if decades < 0.8:
         axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: number(v, 6)))
-    axes.yaxis.set_minor_formatter(FuncFormatter(lambda v, _: ""))
+        axes.yaxis.set_minor_locator(NullLocator())
+    elif decades < 2.5:
+        # Powers of ten alone would be one or two labels.
+        axes.yaxis.set_minor_locator(LogLocator(subs=(2.0, 5.0)))
+        axes.yaxis.set_minor_formatter(label)
     axes.margins(x=0.02)
 
 

@@ -15,6 +15,9 @@ from hone.report.charts import figure_to_svg, save_png
 from hone.report.page import render
 from hone.report.style import number
 
+_SPELT = str.maketrans({"ε": "epsilon", "λ": "lambda", "×": "x"})
+"""Characters of titles that would be missed in a file's name."""
+
 
 def write_reproduction(
     path: Path,
@@ -76,7 +79,7 @@ def save_pictures(folder: Path, pictures: Sequence[tuple[str, Figure]]) -> list[
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for title, figure in pictures:
-            name = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+            name = re.sub(r"[^a-z0-9]+", "-", title.lower().translate(_SPELT)).strip("-")
             path = folder / f"{name}.png"
             paths.append(folder / f"{name}-{len(paths) + 1}.png" if path in paths else path)
             save_png(figure, paths[-1])
