@@ -17,7 +17,7 @@ from hone.evaluate.model import EvalConfig, EvalRecipe
 from hone.models.config import LoraConfig, ModelConfig
 from hone.models.tiny import TinyConfig
 from hone.training.build import fit_recipe_from, recipe_from
-from hone.training.fit import DataConfig, FitRecipe
+from hone.training.fit import DataConfig, FitRecipe, SftRecipe
 from hone.training.recipe import BatchConfig, OptimiserConfig, Recipe, RunConfig
 
 ROOT = Path(__file__).parent.parent
@@ -76,17 +76,18 @@ def test_every_key_of_a_section_stands_in_its_table_with_its_default(section: st
 
 def test_no_section_is_forgotten() -> None:
     page = (DOCS / "recipes.md").read_text()
-    for recipe in (Recipe, FitRecipe, EvalRecipe):
-        for f in dataclasses.fields(recipe):
-            assert f"`[{f.name}]`" in page or f"`{f.name}`" in page, f"{recipe.__name__}.{f.name}"
+    for section in (Recipe, FitRecipe, EvalRecipe):
+        for f in dataclasses.fields(section):
+            assert f"`[{f.name}]`" in page or f"`{f.name}`" in page, f"{section.__name__}.{f.name}"
     plain = {f.name: default(f) for f in dataclasses.fields(FitRecipe) if f.name not in {*SECTIONS, "task"}}
     assert documented("recipes.md", "## `hone pretrain` and `hone sft`") == plain
-    written = FitRecipe(DataConfig(source="x"))
-    said = f'`lr = 2e-3`, `warmup = {written.optimiser.warmup}`,\n`schedule = "{written.optimiser.schedule}"`'
-    assert said in page
-    assert written.optimiser.lr == 2e-3
-    run = written.run
-    assert f'`out = "{run.out}"`, `steps = {run.steps}`, `save_every = {run.save_every}`' in page
+    words = " ".join(page.split())
+    for recipe, rate in ((FitRecipe, "2e-3"), (SftRecipe, "1e-5")):
+        written = recipe(DataConfig(source="x"))
+        optimiser, run = written.optimiser, written.run
+        assert optimiser.lr == float(rate)
+        assert f'`lr = {rate}`, `warmup = {optimiser.warmup}`, `schedule = "{optimiser.schedule}"`' in words
+        assert f'`out = "{run.out}"`, `steps = {run.steps}`, `save_every = {run.save_every}`' in words
 
 
 @pytest.mark.parametrize(

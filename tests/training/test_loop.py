@@ -19,6 +19,9 @@ from hone.core.errors import HoneError
 from hone.core.types import Failed, Outcome, Scored
 from hone.envs.base import TextEnv
 from hone.models.config import LoraConfig, ModelConfig
+from hone.models.tiny import TinyConfig
+from hone.training.fit import DataConfig, FitRecipe, fit
+from hone.training.recipe import RunConfig
 from hone.training.run import Run
 from hone.training.update import update
 
@@ -220,3 +223,18 @@ def test_a_lora_adapter_trains_and_loads_again(go: Callable[..., Run], base: Pat
     again = dict(load(str(run.model)).trainable())
     assert again.keys() == dict(policy.trainable()).keys() != set()
     assert all(torch.equal(again[name], p) for name, p in policy.trainable())
+
+
+def test_a_supervised_run_is_not_resumed_on_other_data(tmp_path: Path) -> None:
+    source = tmp_path / "x.jsonl"
+    source.write_text('{"prompt": "a=", "completion": "b"}\n' * 4)
+    recipe = FitRecipe(
+        DataConfig(str(source), validation=0),
+        tiny=TinyConfig(width=16, layers=1, heads=2, max_length=16),
+        rows=2,
+        run=RunConfig(out=str(tmp_path / "run"), steps=2, save_every=1),
+    )
+    fit(recipe)
+    source.write_text('{"prompt": "a=", "completion": "c"}\n' * 4)
+    with pytest.raises(HoneError, match="the data has changed"):
+        fit(recipe, resume=True)

@@ -98,12 +98,12 @@ def _fit_keys(verb: str, settings: dict[str, str]) -> Iterator[tuple[str, str, s
     """The keys that this verb takes; those of a task too where one is named."""
     from hone.core.config import document
     from hone.core.resolve import resolve
-    from hone.training.fit import FitRecipe
+    from hone.training.fit import FitRecipe, SftRecipe
     from hone.training.recipe import ONLINE_ONLY, PACKAGES
 
     name = settings.get("data.task.name")
     refused = {"pretrain": ("model.",), "sft": ("tiny.", "tokenizer", "vocabulary")}[verb]
-    for key, default, meaning in document(FitRecipe):
+    for key, default, meaning in document({"pretrain": FitRecipe, "sft": SftRecipe}[verb]):
         if key == "data.task":
             yield "data.task.name", repr(name) if name else "", meaning
             if name:

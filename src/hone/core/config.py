@@ -162,8 +162,10 @@ def _meanings(cls: type[Any]) -> dict[str, str]:
     import inspect
     import re
 
-    section = inspect.cleandoc(cls.__doc__ or "").partition("Attributes:\n")[2]
     found: dict[str, str] = {}
+    for base in reversed(cls.__mro__[1:]):
+        found |= _meanings(base) if dataclasses.is_dataclass(base) else {}
+    section = inspect.cleandoc(cls.__doc__ or "").partition("Attributes:\n")[2]
     for names, text in re.findall(r"^    (\w[\w, ]*): (.*(?:\n {6,}.*)*)", section, flags=re.MULTILINE):
         found |= {name.strip(): " ".join(text.split()) for name in names.split(",")}
     return found

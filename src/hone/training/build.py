@@ -7,7 +7,7 @@ from typing import Any
 
 from hone.core.config import build, build_named
 from hone.core.errors import HoneError
-from hone.training.fit import FitRecipe
+from hone.training.fit import FitRecipe, SftRecipe
 from hone.training.recipe import PACKAGES, Recipe
 
 
@@ -31,7 +31,7 @@ def recipe_from(values: Mapping[str, Any], where: str = "recipe") -> Recipe:
 
 
 def fit_recipe_from(values: Mapping[str, Any], where: str = "recipe") -> FitRecipe:
-    """A supervised recipe from the tables of a TOML file.
+    """A supervised recipe from the tables of a TOML file; with a [model] it is fine-tuning.
 
     Raises:
         HoneError: a missing table, an unknown key or name, a value that is refused.
@@ -42,4 +42,4 @@ def fit_recipe_from(values: Mapping[str, Any], where: str = "recipe") -> FitReci
     data = dict(values["data"])
     if isinstance(data.get("task"), Mapping):
         data["task"] = build_named(data["task"], PACKAGES["task"], "task", f"{where} [data.task]")
-    return build(FitRecipe, {**values, "data": data}, where)
+    return build(SftRecipe if "model" in values else FitRecipe, {**values, "data": data}, where)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -104,6 +105,19 @@ class FitRecipe:
                 raise ValueError(f"run.{name} has no effect without rollouts: leave it out")
 
 
+@dataclass(frozen=True)
+class SftRecipe(FitRecipe):
+    """Fine-tuning of a model that can already speak: gentler defaults, and a folder of its own.
+
+    Attributes:
+        optimiser: AdamW.
+        run: the run directory; ``evaluate_every`` measures the validation loss.
+    """
+
+    optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(lr=1e-5, warmup=20, schedule="linear"))
+    run: RunConfig = field(default_factory=lambda: RunConfig(out="runs/sft", steps=500, save_every=250))
+
+
 def fit(recipe: FitRecipe, *, resume: bool = False) -> Run:
     """Pretrain or fine-tune by a recipe; returns the finished run.
 
@@ -116,7 +130,7 @@ def fit(recipe: FitRecipe, *, resume: bool = False) -> Run:
     policy = load(recipe.model) if recipe.model else _from_scratch(recipe, records)
     train_rows, held_out = _rows(recipe, policy, records)
     loop = FitLoop(recipe, policy, run, train_rows, held_out)
-    run.begin(config, resume=resume)
+    run.begin(config, resume=resume, data=_digest([*train_rows, *held_out]))
     parameters = sum(p.numel() for _, p in policy.trainable())
     print(
         f"{len(train_rows):,} rows to train on, {len(held_out):,} held out; {recipe.rows} rows a step; "
@@ -169,6 +183,13 @@ class FitLoop:
                 micro = batch.rows(index)
                 total -= float(score(self.policy, micro, needs=frozenset()).logprob[micro.train].sum())
         return total / max(int(batch.train.sum()), 1)
+
+
+def _digest(rows: Sequence[Row]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for row in rows:
+        digest.update(repr((row.tokens, row.train)).encode())
+    return digest.hexdigest()
 
 
 def _records(data: DataConfig, seed: int) -> list[Record]:

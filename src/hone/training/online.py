@@ -77,7 +77,7 @@ class OnlineLoop:
         Raises:
             HoneError: every episode failed, or the log-probabilities are not the same.
         """
-        trajectories = self._roll(0, [Start(self._episode(1, j), j, 0) for j in range(4)], {})
+        trajectories = self._roll(0, [Start(self._episode(1, j), j, 0) for j in range(4)], {}, version=0)
         failures = [t.failure for t in trajectories if t.failure]
         if len(failures) == len(trajectories):
             raise HoneError("every rollout of the preflight failed", got=f"{failures[0].kind}: {failures[0].reason}")
@@ -102,7 +102,7 @@ class OnlineLoop:
             self.run.write_rollouts(step, lines[: self.recipe.run.rollouts_kept])
         if self.recipe.run.evaluate_every and step % self.recipe.run.evaluate_every == 0:
             with timed(metrics, "evaluate"):
-                metrics["accuracy"] = self.held_out_accuracy()
+                metrics["accuracy"] = self.held_out_accuracy(step)
         metrics["tokens_per_second_generation"] = metrics["tokens"] / max(metrics["seconds_rollout"], 1e-9)
         learnt = float(batch.mask.sum()) * self.recipe.batch.epochs
         metrics["tokens_per_second_learning"] = learnt / max(metrics["seconds_learn"], 1e-9)
@@ -115,26 +115,28 @@ class OnlineLoop:
             Start(self._episode(step, j), j, sample) for j in range(batch.prompts) for sample in range(batch.samples)
         ]
         recorded = self.run.recorded(step) if self.session.resumed else {}
-        trajectories = self._roll(step, starts, recorded)
+        trajectories = self._roll(step, starts, recorded, version=(step - 1) * self.updates_per_step)
         if not recorded:
             self.run.journal(step, _outcomes(trajectories))
         return trajectories
 
-    def held_out_accuracy(self) -> float:
-        """Sampled accuracy on test questions; the same questions and noise every time."""
+    def held_out_accuracy(self, step: int) -> float:
+        """Sampled accuracy on test questions after a step; the same questions and noise every time."""
         size = min(self.recipe.run.evaluate_questions, self.recipe.task.size("test"))
         starts = [Start(episode, episode, 0) for episode in range(size)]
-        trajectories = self._roll("evaluate", starts, {}, split="test")
-        return float(evaluate(trajectories).accuracy.value)
+        trajectories = self._roll("evaluate", starts, {}, version=step * self.updates_per_step, split="test")
+        return float(evaluate(trajectories, threshold=self.recipe.run.evaluate_threshold).accuracy.value)
 
     def _roll(
         self,
         step: int | str,
         starts: list[Start],
         recorded: Mapping[tuple[int, int, int], Outcome],
+        *,
+        version: int,
         split: str = "train",
     ) -> list[Trajectory]:
-        self.engine.sync(0 if isinstance(step, str) else max(step - 1, 0) * self.updates_per_step)
+        self.engine.sync(version)
         return rollout(
             self.engine,
             self.recipe.task,

@@ -81,6 +81,7 @@ class RunConfig:
         save_every: steps between checkpoints (the last step always has one).
         evaluate_every: steps between held-out evaluations; 0 never evaluates.
         evaluate_questions: held-out questions per evaluation.
+        evaluate_threshold: an answer with at least this reward counts as right.
         rollouts_every: steps between samples written to rollouts/; 0 writes none.
         rollouts_kept: trajectories written each time.
         reference_every: steps between measurements of the KL to the initial policy where the algorithm does not need
@@ -96,6 +97,7 @@ class RunConfig:
     save_every: int = 20
     evaluate_every: int = 0
     evaluate_questions: int = 256
+    evaluate_threshold: float = 1.0
     rollouts_every: int = 10
     rollouts_kept: int = 32
     reference_every: int = 10
@@ -111,7 +113,14 @@ class RunConfig:
             raise ValueError(f"run.failure_cap is {self.failure_cap}; it is a share between 0 and 1")
 
 
-ONLINE_ONLY = ("evaluate_questions", "rollouts_every", "rollouts_kept", "reference_every", "failure_cap")
+ONLINE_ONLY = (
+    "evaluate_questions",
+    "evaluate_threshold",
+    "rollouts_every",
+    "rollouts_kept",
+    "reference_every",
+    "failure_cap",
+)
 """Fields of :class:`RunConfig` that mean something to the online loop alone."""
 
 

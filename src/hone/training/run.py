@@ -44,15 +44,28 @@ class Run:
         """The resolved recipe."""
         return read_toml(self.path / "config.toml")
 
-    def begin(self, config: Mapping[str, Any], *, resume: bool) -> None:
+    def begin(self, config: Mapping[str, Any], *, resume: bool, data: str = "") -> None:
         """Write config.toml of a new run, or go on with the one that is there.
 
+        Args:
+            config: the resolved recipe.
+            resume: go on.
+            data: a digest of what is learnt from, where that is known beforehand.
+
         Raises:
-            HoneError: as :meth:`check`.
+            HoneError: as :meth:`check`, or the data to resume on is not the data the run began with.
         """
         self.check(config, resume=resume)
+        stamp = self.path / "data.digest"
         if not resume:
+            write_text(stamp, data)
             write_text(self.path / "config.toml", tomli_w.dumps(dict(config)))
+        elif stamp.exists() and stamp.read_text() != data:
+            raise HoneError(
+                "the data has changed since this run began, so it cannot be resumed exactly",
+                where=str(self.path),
+                do="put the old data back, or start a new run in another folder",
+            )
 
     def check(self, config: Mapping[str, Any], *, resume: bool) -> None:
         """Make sure that this run can begin, or be resumed with the same recipe; nothing is written.
