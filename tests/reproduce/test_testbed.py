@@ -29,6 +29,6 @@ def test_reproduction_reports_what_it_measures(tmp_path: Path, monkeypatch: pyte
     assert len(found.checks) == 18 and len(found.pictures) == 2 * len(FIGURES)
     assert {row["agent"] for row in found.tables["Last 50 steps"]} >= {
         "greedy",
-        "UCB c 2",
-        "gradient α 0.4, none",
+        "UCB c = 2",
+        "gradient α = 0.4, no baseline",
     }

@@ -26,10 +26,10 @@ from hone.tabular.planning import (
 ORDER = (3, 2, 1, 0)
 """Frozen Lake's numbers of up, right, down, left."""
 DISCOUNTED = {
-    "4x4": {1.0: 0.82353, 0.99: 0.54203, 0.95: 0.18047, 0.9: 0.06889},
-    "8x8": {1.0: 1.0, 0.99: 0.41464},
+    "4×4": {1.0: 0.82353, 0.99: 0.54203, 0.95: 0.18047, 0.9: 0.06889},
+    "8×8": {1.0: 1.0, 0.99: 0.41464},
 }
-LIMITED = {"4x4": (100, 0.7442, 0.7402, 0.0139), "8x8": (200, 0.9132, 0.8630, 0.0019)}
+LIMITED = {"4×4": (100, 0.7442, 0.7402, 0.0139), "8×8": (200, 0.9132, 0.8630, 0.0019)}
 METHODS: dict[str, Callable[[MDP, float], Solution]] = {
     "value iteration": value_iteration,
     "Gauss–Seidel": gauss_seidel,
@@ -40,7 +40,7 @@ METHODS: dict[str, Callable[[MDP, float], Solution]] = {
 
 def reproduce(out: Path, seeds: Sequence[int]) -> Reproduction:
     """Exact; nothing here is random."""
-    lakes = {size: gymnasium.make("FrozenLake-v1", map_name=size) for size in DISCOUNTED}
+    lakes = {size: gymnasium.make("FrozenLake-v1", map_name=size.replace("×", "x")) for size in DISCOUNTED}
     models = {size: mdp_of(lake) for size, lake in lakes.items()}
     checks, panels, rows = [], [], []
     for size, mdp in models.items():
@@ -60,9 +60,9 @@ def reproduce(out: Path, seeds: Sequence[int]) -> Reproduction:
         panels.append(_panel(size, lakes[size], mdp))
     dry = mdp_of(gymnasium.make("FrozenLake-v1", is_slippery=False))
     checks.append(
-        Check("4x4 without slipping, discount 0.99", float(value_iteration(dry, 0.99).value_S[0]), 0.95099, 1e-5)
+        Check("4×4 without slipping, discount 0.99", float(value_iteration(dry, 0.99).value_S[0]), 0.95099, 1e-5)
     )
-    best = LIMITED["4x4"][1]
+    best = LIMITED["4×4"][1]
     return Reproduction(
         title="Frozen Lake",
         headline=f"On the slippery 4×4 lake nobody can do better than {best:.3f} within 100 steps; the "
@@ -76,7 +76,7 @@ def reproduce(out: Path, seeds: Sequence[int]) -> Reproduction:
                 grids(panels, cell=0.6),
                 "On ice a move goes where it points one time in three, so the best move points away from the hole.",
             ),
-            _methods(models["4x4"]),
+            _methods(models["4×4"]),
         ),
         notes=(
             "To tell 0.744 from the threshold 0.70 takes a thousand evaluation episodes and more: the "
@@ -102,7 +102,7 @@ def _methods(mdp: MDP) -> Picture:
         work = np.linspace(found.backups / found.sweeps, found.backups, found.sweeps)
         lines.append(Series(name, work.tolist(), list(found.residuals)))
     return Picture(
-        "Work until a residual of 1e-10",
+        "Work until a residual of 1e−10",
         curve(
             lines,
             title="Largest change of a value",

@@ -9,6 +9,7 @@ import gymnasium
 import numpy as np
 
 from hone.report.charts import Series, curve
+from hone.report.style import number
 from hone.reproduce._tables import batches
 from hone.reproduce.base import Check, Picture, Reproduction
 from hone.tabular.evaluation import evaluate_steps, random_policy
@@ -61,8 +62,7 @@ def reproduce(out: Path, seeds: Sequence[int]) -> Reproduction:
     return Reproduction(
         title="Taxi",
         headline=f"The mean optimal return is {start @ value_S:.2f}; Q-learning reaches "
-        f"{mean_E[-50:].mean():.2f} in "
-        f"{EPISODES} episodes.",
+        f"{number(float(mean_E[-50:].mean()))} in {EPISODES} episodes.",
         summary={
             **{check.name: check.value for check in checks},
             "Q-learning, last 50 episodes": float(mean_E[-50:].mean()),

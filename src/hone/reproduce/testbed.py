@@ -58,16 +58,16 @@ FIGURES: dict[str, tuple[str, tuple[Experiment, ...]]] = {
         "its pulls for good.",
         (
             Experiment("greedy", Greedy(), 35.5, 1.02),
-            Experiment("ε 0.01", EpsilonGreedy(0.01), 59.0, 1.30),
-            Experiment("ε 0.1", EpsilonGreedy(0.1), 80.2, 1.366),
+            Experiment("ε = 0.01", EpsilonGreedy(0.01), 59.0, 1.30),
+            Experiment("ε = 0.1", EpsilonGreedy(0.1), 80.2, 1.366),
         ),
     ),
     "Exploring by uncertainty": (
         "Upper bounds and posterior draws try what is little known. The spike at step 11: by then UCB has "
         "pulled each arm once, and all runs take the arm that paid most.",
         (
-            Experiment("UCB c 2", UCB(2.0), 85.7, 1.483),
-            Experiment("UCB c 1", UCB(1.0), 92.3, 1.52),
+            Experiment("UCB c = 2", UCB(2.0), 85.7, 1.483),
+            Experiment("UCB c = 1", UCB(1.0), 92.3, 1.52),
             Experiment("Thompson", ThompsonGaussian()),
         ),
     ),
@@ -75,17 +75,17 @@ FIGURES: dict[str, tuple[str, tuple[Experiment, ...]]] = {
         "With Q = 5 every arm disappoints, so all are tried; a constant step size forgets the optimism.",
         (
             Experiment("optimistic", Optimistic(), 86.9),
-            Experiment("ε 0.1, α 0.1", EpsilonGreedy(0.1, step_size=0.1), 76.8),
+            Experiment("ε = 0.1, α = 0.1", EpsilonGreedy(0.1, step_size=0.1), 76.8),
         ),
     ),
     "Gradient bandit": (
         "Arms that pay about 4. Without a baseline every pull raises its own probability, good or bad: "
         "the same lesson that later gives REINFORCE, PPO and GRPO their baselines.",
         (
-            Experiment("α 0.1", GradientBandit(0.1), 84.1, centre=4.0),
-            Experiment("α 0.4", GradientBandit(0.4), 66.9, centre=4.0),
-            Experiment("α 0.1, none", GradientBandit(0.1, "none"), 49.9, centre=4.0),
-            Experiment("α 0.4, none", GradientBandit(0.4, "none"), 27.8, centre=4.0),
+            Experiment("α = 0.1", GradientBandit(0.1), 84.1, centre=4.0),
+            Experiment("α = 0.4", GradientBandit(0.4), 66.9, centre=4.0),
+            Experiment("α = 0.1, no baseline", GradientBandit(0.1, "none"), 49.9, centre=4.0),
+            Experiment("α = 0.4, no baseline", GradientBandit(0.4, "none"), 27.8, centre=4.0),
         ),
     ),
 }
@@ -149,8 +149,8 @@ def _spike(reward_T: Floats, optimal_T: Floats) -> list[Check]:
     The targets are the mean and the share of the best of ten single pulls, over 400,000 other bandits.
     """
     return [
-        Check("UCB c 2: reward at step 11", float(reward_T[10]), 1.087, 0.04),
-        Check("UCB c 2: optimal pulls at step 11, %", 100 * float(optimal_T[10]), 43.1, 2.0),
+        Check("UCB c = 2: reward at step 11", float(reward_T[10]), 1.087, 0.04),
+        Check("UCB c = 2: optimal pulls at step 11, %", 100 * float(optimal_T[10]), 43.1, 2.0),
     ]
 
 
@@ -168,6 +168,6 @@ def _picture(
         Series(experiment.name, steps, (scale * curves[of]).tolist())
         for experiment, curves in zip(experiments, measured, strict=True)
     ]
-    what, unit = ("optimal pulls", "% of runs") if of else ("reward", "mean over runs")
-    chart = curve(lines, title=f"{title}: {what}", unit=unit, limits=(0, 100) if of else (None, None), size=(6.4, 3.0))
-    return Picture(f"{title}: {what}", chart, caption if not of else "")
+    what, unit = ("Optimal pulls", "% of runs") if of else ("Reward", "mean over runs")
+    chart = curve(lines, title=what, unit=unit, limits=(0, 100) if of else (None, None), size=(6.4, 3.0))
+    return Picture(f"{title}: {what.lower()}", chart, caption if not of else "")
