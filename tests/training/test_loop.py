@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -235,6 +236,10 @@ def test_a_supervised_run_is_not_resumed_on_other_data(tmp_path: Path) -> None:
         run=RunConfig(out=str(tmp_path / "run"), steps=2, save_every=1),
     )
     fit(recipe)
+    for left in (tmp_path / "run" / "checkpoints" / "step-2", tmp_path / "run" / "model"):
+        shutil.rmtree(left)  # as if it had been killed after step 1
     source.write_text('{"prompt": "a=", "completion": "c"}\n' * 4)
     with pytest.raises(HoneError, match="the data has changed"):
         fit(recipe, resume=True)
+    source.write_text('{"prompt": "a=", "completion": "b"}\n' * 4)
+    assert fit(recipe, resume=True).model.exists()

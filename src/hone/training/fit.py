@@ -130,7 +130,7 @@ def fit(recipe: FitRecipe, *, resume: bool = False) -> Run:
     policy = load(recipe.model) if recipe.model else _from_scratch(recipe, records)
     train_rows, held_out = _rows(recipe, policy, records)
     loop = FitLoop(recipe, policy, run, train_rows, held_out)
-    run.begin(config, resume=resume, data=_digest([*train_rows, *held_out]))
+    run.begin(config, resume=resume, data=_digest(records))
     parameters = sum(p.numel() for _, p in policy.trainable())
     print(
         f"{len(train_rows):,} rows to train on, {len(held_out):,} held out; {recipe.rows} rows a step; "
@@ -185,10 +185,11 @@ class FitLoop:
         return total / max(int(batch.train.sum()), 1)
 
 
-def _digest(rows: Sequence[Row]) -> str:
+def _digest(records: Sequence[Record]) -> str:
+    """Of the text, not of its ids: another alphabet can have the same ids."""
     digest = hashlib.blake2b(digest_size=16)
-    for row in rows:
-        digest.update(repr((row.tokens, row.train)).encode())
+    for record in records:
+        digest.update(repr(sorted(record.items())).encode())
     return digest.hexdigest()
 
 
