@@ -60,5 +60,8 @@ def test_the_verb_writes_summary_page_and_pictures(tmp_path: Path, capsys: pytes
 def test_names_are_checked(tmp_path: Path) -> None:
     with pytest.raises(HoneError, match='unknown reproduction; got "dyna-mase"; expected did you mean "dyna-maze"'):
         run(["dyna-mase", "--out", str(tmp_path)])
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(HoneError, match="cannot write"):
+        run(["gridworld", "--out", str(tmp_path / "file" / "grid")])
     with pytest.raises(HoneError, match="needs a seed"):
         run(["gridworld", "--seeds", "0", "--out", str(tmp_path)])

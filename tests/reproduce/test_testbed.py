@@ -9,13 +9,13 @@ from hone.reproduce import testbed
 from hone.reproduce.testbed import FIGURES, LAST, Experiment, measure
 
 EXPERIMENTS = [experiment for _, experiments in FIGURES.values() for experiment in experiments]
+TARGETED = [experiment for experiment in EXPERIMENTS if not math.isnan(experiment.optimal)]
 
 
-@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda e: f"{e.name}-{e.centre}")
+@pytest.mark.parametrize("experiment", TARGETED, ids=lambda e: f"{e.name}-{e.centre}")
 def test_last_fifty_steps(experiment: Experiment) -> None:
     reward_T, optimal_T = measure(experiment, seeds=[0], runs=4000)
-    if not math.isnan(experiment.optimal):
-        assert 100 * optimal_T[-LAST:].mean() == pytest.approx(experiment.optimal, abs=2.0)
+    assert 100 * optimal_T[-LAST:].mean() == pytest.approx(experiment.optimal, abs=2.0)
     if not math.isnan(experiment.reward):
         assert reward_T[-LAST:].mean() == pytest.approx(experiment.reward, abs=0.04)
 

@@ -130,6 +130,20 @@ def test_outcomes_and_models_agree_both_ways() -> None:
     np.testing.assert_allclose(again, best, atol=1e-9)
 
 
+def test_rows_of_a_table_are_checked() -> None:
+    def table(probability: float, target: int) -> dict[int, dict[int, list[tuple[float, int, float, bool]]]]:
+        good = [(1.0, 1, 0.0, True)]
+        return {0: {0: good, 1: [(probability, target, 1.0, True)]}, 1: {0: good, 1: good}}
+
+    assert Outcomes.from_table(table(1.0, 1)).states == 2
+    with pytest.raises(HoneError, match=r"do not sum to 1; at state 0, action 1; got 0.7"):
+        Outcomes.from_table(table(0.7, 1))
+    with pytest.raises(HoneError, match="between 0 and 1; at state 0, action 1; got -1"):
+        Outcomes.from_table(table(-1.0, 1))
+    with pytest.raises(HoneError, match="next state does not exist; at state 0, action 1; got 2"):
+        Outcomes.from_table(table(1.0, 2))
+
+
 def test_zero_probabilities_do_not_make_an_end_reachable() -> None:
     never = CHAIN.copy()
     stored = [sparse.csr_array(never[:, a]) for a in range(2)]

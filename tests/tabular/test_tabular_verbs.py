@@ -6,6 +6,7 @@ import io
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hone.cli import play, tabular
@@ -41,7 +42,9 @@ def test_learning_on_a_world(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     [
         (["--env", "clif"], 'unknown environment; got "clif"; expected did you mean "cliff"'),
         (["--agent", "q-lerning"], 'unknown agent; got "q-lerning"; expected did you mean "q-learning"'),
-        (["--env", "CartPole-v1"], "tables need discrete states and actions"),
+        (["--env", "CartPole-v1"], r"tables need discrete states and actions.*Box\(\[-4.8 -inf"),
+        (["--env", "CartPole-v1", "--agent", "value-iteration"], "tables need discrete states and actions"),
+        (["--env", "nowhere:X-v0"], "cannot make the environment; got nowhere:X-v0"),
         (["--env", "cliff", "--bonus", "0.1"], "q_learning ignores bonus"),
         (["--env", "teleport-grid", "--agent", "value-iteration", "--gamma", "1"], "every state must be able to end"),
         (["--runs", "0"], "1 or more"),
@@ -50,6 +53,36 @@ def test_learning_on_a_world(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 def test_faults_are_said_plainly(argv: list[str], message: str, tmp_path: Path) -> None:
     with pytest.raises(HoneError, match=message):
         tabular.run([*argv, "--out", str(tmp_path)])
+
+
+FAULTY = """
+import gymnasium
+
+class Faulty(gymnasium.Env):
+    observation_space = action_space = gymnasium.spaces.Discrete(2)
+    P = {s: {a: [(0.5, 1, 1.0, True), (0.5 - 0.1 * s * a, 0, 0.0, False)] for a in range(2)} for s in range(2)}
+
+gymnasium.register("mine/Faulty-v0", entry_point=Faulty, disable_env_checker=True)
+"""
+
+
+@pytest.mark.parametrize("agent", ["value-iteration", "q-learning"])
+def test_a_faulty_table_of_ones_own_is_named_by_row(
+    agent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "faulty_world.py").write_text(FAULTY)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(HoneError, match=r"do not sum to 1; at state 1, action 1; got 0.9"):
+        tabular.run(["--env", "faulty_world:mine/Faulty-v0", "--agent", agent, "--out", str(tmp_path)])
+
+
+def test_a_first_episode_far_off_does_not_flatten_the_chart() -> None:
+    values = np.concatenate([[-2000.0], np.linspace(-60.0, -50.0, 99)])
+    limits, hidden = tabular._limits(values)
+    later = np.linspace(-60.0, -50.0, 99)[4:]  # the first twentieth is left out
+    margin = 0.05 * (later.max() - later.min())
+    assert hidden and limits == (later.min() - margin, later.max() + margin)
+    assert tabular._limits(np.linspace(0, 1, 100)) == ((None, None), False)
 
 
 def _play(argv: list[str], entered: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:

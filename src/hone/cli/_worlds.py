@@ -27,9 +27,13 @@ class Layout:
 def make_env(name: str, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
     """A world of hone by its file's name (dashes or underscores), or a Gymnasium environment by its id.
 
+    ``module:id`` imports the module that registers it first, as Gymnasium does.
+
     Raises:
         HoneError: unknown, with the nearest known name; or Gymnasium cannot make it.
     """
+    import warnings
+
     import gymnasium
 
     import hone.envs.worlds
@@ -40,10 +44,14 @@ def make_env(name: str, render_mode: str | None = None) -> gymnasium.Env[Any, An
     if (world := name.replace("_", "-")) in worlds:
         name = f"hone/{''.join(part.capitalize() for part in world.split('-'))}-v0"
         return gymnasium.make(name, render_mode=render_mode, disable_env_checker=True).unwrapped
-    if name not in gymnasium.registry:
+    if name not in gymnasium.registry and ":" not in name:
         raise HoneError("unknown environment", got=f'"{name}"', expected=nearest(name, [*worlds, *TOY_TEXT]))
+    drawn: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
     try:
-        return gymnasium.make(name, render_mode=render_mode)
+        with warnings.catch_warnings():
+            # Not every environment can be drawn; what then matters is said by whoever uses it.
+            warnings.filterwarnings("ignore", message=".*render_mode")
+            return gymnasium.make(name, **drawn)
     except Exception as error:
         raise HoneError("Gymnasium cannot make the environment", got=f"{name}: {error}") from error
 

@@ -39,7 +39,7 @@ def run(argv: list[str]) -> None:
     import time
 
     from hone.core.errors import HoneError, nearest
-    from hone.core.files import write_json
+    from hone.core.files import disk_errors, write_json
     from hone.core.resolve import names
 
     known = [name.replace("_", "-") for name in names("hone.reproduce") if _reproduces(name)]
@@ -49,7 +49,8 @@ def run(argv: list[str]) -> None:
     if args.seeds < 1:
         raise HoneError("a reproduction needs a seed", got=f"--seeds {args.seeds}", expected="1 or more")
     out = args.out or Path("runs") / f"reproduce-{name}"
-    out.mkdir(parents=True, exist_ok=True)
+    with disk_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     result = importlib.import_module(f"hone.reproduce.{name.replace('-', '_')}").reproduce(out, range(args.seeds))
     seconds = time.monotonic() - began

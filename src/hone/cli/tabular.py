@@ -5,6 +5,7 @@ usage: hone tabular --env cliff --agent q-learning
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,7 @@ class Args:
 
     Attributes:
         env: a world of hone (cliff, windy, dyna-maze, gambler, ...) or a Gymnasium id (FrozenLake-v1,
-            Taxi-v4, ...).
+            Taxi-v4, ...; module:id imports your module that registers it).
         agent: a learner (q-learning, sarsa, expected-sarsa, double-q-learning, monte-carlo,
             off-policy-monte-carlo, dyna-q, prioritised-sweeping) or a planner (value-iteration,
             policy-iteration, gauss-seidel, prioritised, modified-policy-iteration, linear-programme).
@@ -83,7 +84,7 @@ def run(argv: list[str]) -> None:
     q_SA, summary, pictures = (_plan if agent in planner_names() else _learn)(env, agent, args)
     pictures.insert(0, ("Values and policy", _table_picture(env, q_SA), ""))
     headline = f"{args.agent} on {args.env}: " + summary.pop("result")
-    out = args.out or Path("runs") / f"tabular-{args.env.replace('/', '-')}-{args.agent}"
+    out = args.out or Path("runs") / f"tabular-{re.sub('[/:]', '-', args.env)}-{args.agent}"
     write_json(out / "summary.json", {"env": args.env, "agent": args.agent, "headline": headline, **summary})
     page = write_reproduction(
         out / "report.html",
@@ -104,6 +105,7 @@ Result = tuple["NDArray[np.float64]", dict[str, Any], list[tuple[str, "Figure", 
 def _plan(env: gymnasium.Env[Any, Any], agent: str, args: Args) -> Result:
     """Solve the environment's model."""
     from hone.report.charts import Series, curve
+    from hone.report.style import number
     from hone.tabular.agents import planner
     from hone.tabular.outcomes import Outcomes, mdp_of
 
@@ -119,7 +121,9 @@ def _plan(env: gymnasium.Env[Any, Any], agent: str, args: Args) -> Result:
         pictures.append(
             ("Convergence", curve([line], title="Largest change of a value", x_label="sweep", log=True), "")
         )
-    result = f"the start is worth {value:.5g} (residual {found.residual:.1e}, {found.backups:,} state backups)"
+    result = (
+        f"the start is worth {number(value, 5)} (residual {number(found.residual, 2)}, {found.backups:,} state backups)"
+    )
     summary = {
         "result": result,
         "start value": value,
@@ -133,19 +137,20 @@ def _plan(env: gymnasium.Env[Any, Any], agent: str, args: Args) -> Result:
 
 def _learn(env: gymnasium.Env[Any, Any], agent: str, args: Args) -> Result:
     """Run the learners; values and policy are the mean table's."""
-    from hone.core.errors import HoneError
     from hone.core.seeding import generator
     from hone.report.charts import Series, curve
+    from hone.report.style import number
     from hone.tabular.agents import make_learner
     from hone.tabular.learning.environments import GymnasiumEnvironments, ModelEnvironments
     from hone.tabular.learning.runner import Runner
-    from hone.tabular.outcomes import Outcomes
+    from hone.tabular.outcomes import Outcomes, check_discrete, shows_table
 
+    check_discrete(env)
     rng = generator(args.seed, "tabular", args.env, agent)
     environments: ModelEnvironments | GymnasiumEnvironments
-    try:
+    if shows_table(env):
         environments = ModelEnvironments(Outcomes.of(env), args.runs, rng, args.limit)
-    except HoneError:
+    else:
         environments = GymnasiumEnvironments(lambda: make_env(args.env), args.runs, args.seed)
     learner = make_learner(agent, environments, _settings(args), rng)
     history = Runner(environments, learner).episodes(args.episodes)
@@ -153,33 +158,38 @@ def _learn(env: gymnasium.Env[Any, Any], agent: str, args: Args) -> Result:
     last = min(100, args.episodes)
     numbers = list(range(1, args.episodes + 1))
     unit = f"mean of {args.runs} learners"
-    pictures = [
-        (
-            "Learning",
-            curve(
-                [Series(args.agent, numbers, values.tolist())],
-                title=title,
-                unit=unit,
-                x_label="episode",
-                smooth=True,
-                size=(6.4, 3.0),
-            ),
-            "",
-        )
-        for title, values in (
-            ("Return per episode", mean_E),
-            ("Steps per episode", history.length_EN.mean(axis=1)),
-        )
-    ]
+    pictures = []
+    for name, title, values in (
+        ("Return", "Return per episode", mean_E),
+        ("Length", "Steps per episode", history.length_EN.mean(axis=1)),
+    ):
+        line = Series(args.agent, numbers, values.tolist())
+        limits, off = _limits(values)
+        caption = "The first episodes are off the chart." if off else ""
+        shape: dict[str, Any] = {"x_label": "episode", "smooth": True, "limits": limits, "size": (6.4, 3.0)}
+        pictures.append((name, curve([line], title=title, unit=unit, **shape), caption))
     steps = int(history.length_EN.sum())
     summary = {
-        "result": f"mean return {mean_E[-last:].mean():.5g} in the last {last} of {args.episodes} episodes "
-        f"({args.runs} learners, {steps:,} steps)",
+        "result": f"mean return {number(float(mean_E[-last:].mean()), 5)} in the last {last} of "
+        f"{args.episodes} episodes ({args.runs} learners, {steps:,} steps)",
         "return per episode": mean_E.tolist(),
         "steps": steps,
         "values": learner.learnt.mean(axis=0).tolist(),
     }
     return learner.learnt.mean(axis=0), summary, pictures
+
+
+def _limits(values_E: NDArray[np.float64]) -> tuple[tuple[float | None, float | None], bool]:
+    """Limits of an axis that shows what follows the first twentieth, and whether that hides the beginning.
+
+    First episodes may be a hundred times longer than all others, which would then be one flat line.
+    """
+    later = values_E[len(values_E) // 20 :]
+    low, high = float(later.min()), float(later.max())
+    if values_E.min() >= low - (high - low) and values_E.max() <= high + (high - low):
+        return (None, None), False
+    margin = 0.05 * (high - low)
+    return (low - margin, high + margin), True
 
 
 def _settings(args: Args) -> Settings:

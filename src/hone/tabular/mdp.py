@@ -1,7 +1,6 @@
 """Markov decision processes as arrays: the one model that every planner reads.
 
-Suffixes: S states, A actions. Arrays over both are stored action by action (``_AS``), because the maximum
-    over
+Suffixes: S states, A actions. Arrays over both are stored action by action (``_AS``), because the maximum over
 actions is then a maximum over whole rows; what a user gives and gets is ``_SA``.
 """
 

@@ -1,7 +1,6 @@
 """What can happen after each action, as arrays: from Gymnasium's tables to planners and simulators.
 
-Suffixes: S states, A actions, B branches (most outcomes that any one action has; shorter lists are padded
-    with
+Suffixes: S states, A actions, B branches (most outcomes that any one action has; shorter lists are padded with
 probability 0).
 """
 
@@ -16,7 +15,7 @@ import numpy as np
 from scipy import sparse
 
 from hone.core.errors import HoneError
-from hone.tabular.mdp import MDP, Bools, Floats, Ints
+from hone.tabular.mdp import MDP, ROW_TOLERANCE, Bools, Floats, Ints
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +72,11 @@ class Outcomes:
     def from_table(
         cls, table: Mapping[int, Mapping[int, list[tuple[float, int, float, bool]]]], start: Any = None
     ) -> Outcomes:
-        """Outcomes from a toy-text table; ``start`` defaults to the states at which nothing ends, all alike."""
+        """Outcomes from a toy-text table; ``start`` defaults to the states at which nothing ends, all alike.
+
+        Raises:
+            HoneError: a row is not a distribution over the states (named by state and action), or the start is not.
+        """
         states, actions = len(table), len(table[0])
         branches = max(len(outcomes) for row in table.values() for outcomes in row.values())
         shape = (states * actions, branches)
@@ -85,6 +88,7 @@ class Outcomes:
                     place = (state * actions + action, branch)
                     probability[place], following[place], reward[place] = p, target, gain
                     terminated[place] = end
+        _check_rows(probability, following, states, actions)
         passed = np.ones(states, dtype=bool)
         passed[following[terminated]] = False
         return cls(probability, following, reward, terminated, _start(start, passed), actions)
@@ -170,11 +174,39 @@ def check_discrete(env: gymnasium.Env[Any, Any]) -> tuple[int, int]:
         raise HoneError(
             "tables need discrete states and actions",
             where=type(env.unwrapped).__name__,
-            got=f"observations {spaces[0]}, actions {spaces[1]}",
+            got=f"observations {_plain(spaces[0])}, actions {_plain(spaces[1])}",
             expected="Discrete(n) for both",
             do="choose a toy-text environment, or discretise this one with a wrapper",
         )
     return sizes[0], sizes[1]
+
+
+def shows_table(env: gymnasium.Env[Any, Any]) -> bool:
+    """Whether :meth:`Outcomes.of` finds a table in a discrete environment."""
+    return hasattr(env.unwrapped, "P") or hasattr(env.unwrapped, "transition_SAS")
+
+
+def _plain(space: Any) -> str:
+    """A space in one line, its blanks folded."""
+    return " ".join(str(space).split())
+
+
+def _check_rows(probability: Floats, next_state: Ints, states: int, actions: int) -> None:
+    """Refuse rows that are not distributions over the states."""
+    total = probability.sum(axis=1)
+    faults = (
+        ("a probability is not a number between 0 and 1", ~(probability.min(axis=1) >= 0), probability.min(axis=1)),
+        ("the probabilities do not sum to 1", ~(np.abs(total - 1) <= ROW_TOLERANCE), total),
+        (
+            "a next state does not exist",
+            ((next_state < 0) | (next_state >= states)).any(axis=1),
+            next_state.max(axis=1),
+        ),
+    )
+    for what, bad, got in faults:
+        if bad.any():
+            row = int(bad.argmax())
+            raise HoneError(what, where=f"state {row // actions}, action {row % actions}", got=f"{got[row]:.12g}")
 
 
 def _start(start: Any, default: Bools) -> Floats:
