@@ -3,7 +3,7 @@
 A base model answers each question right with a probability p that is computed exactly from its own log-probabilities.
 The first success within n samples has probability ``1 − (1 − p)ⁿ``, and a group of G samples carries a signal (some
 right, some wrong) with probability ``1 − p^G − (1 − p)^G``. Both are measured against real samples of the engine. Then
-GRPO runs: questions with a larger p are learnt first, since more of their groups say something.
+GRPO runs: questions whose successes are rarest are learnt last, since few of their groups say anything.
 """
 
 from __future__ import annotations
@@ -207,7 +207,7 @@ def _pictures(found: Sequence[Mapping[str, Any]]) -> list[Picture]:
         Picture(
             "Then it comes sooner",
             curve(learning, title="Mean reward while GRPO runs", unit=f"training questions, windows of {WINDOW} steps"),
-            "The likelier a first success, the sooner its questions are learnt; no class with p > 0 is out of reach.",
+            "Questions whose successes are rarest are learnt last, since few of their groups carry a signal.",
         ),
     ]
 

@@ -19,14 +19,14 @@ from hone.algorithms.rejection import Rejection
 from hone.engines.base import Sampling
 from hone.envs.tasks.addition import Addition
 from hone.evaluate.accuracy import Evaluation
-from hone.evaluate.estimates import Estimate, t_mean
+from hone.evaluate.estimates import Estimate
 from hone.evaluate.model import EvalConfig, evaluate_model
 from hone.models.config import ModelConfig
 from hone.models.tiny import TinyConfig
 from hone.report.charts import Series, bars, curve, over_seeds
 from hone.report.page import write_report
 from hone.reproduce.base import Check, Picture, Reproduction
-from hone.reproduce.stages import fit_stage, online_stage, policy_of, seconds_of, seed_folder, tokens_of
+from hone.reproduce.stages import fit_stage, online_stage, policy_of, seconds_of, seed_folder, seed_table, tokens_of
 from hone.training.fit import DataConfig, FitRecipe
 from hone.training.recipe import BatchConfig, OptimiserConfig, Recipe, RunConfig
 from hone.training.run import Run
@@ -111,7 +111,7 @@ def reproduce(out: Path, seeds: Sequence[int]) -> Reproduction:
         ),
         pictures=_pictures(found),
         notes=(*NOTES, _comparison(summary)),
-        tables={"Seeds": _table(seeds, measures)},
+        tables={"Seeds": seed_table(seeds, measures)},
     )
 
 
@@ -222,25 +222,6 @@ def _learning(label: str, runs: Sequence[Run], found: Sequence[Seed]) -> Series:
         for run, s in zip(runs, found, strict=True)
     ]
     return over_seeds(label, tokens, accuracies)
-
-
-def _table(seeds: Sequence[int], measures: Mapping[str, Sequence[float]]) -> list[dict[str, Any]]:
-    """One row per measure, one column per seed, then mean and spread."""
-    rows = []
-    for name, values in measures.items():
-        row = {
-            "measure": name.replace("_", " "),
-            **{f"seed {s}": _short(v) for s, v in zip(seeds, values, strict=True)},
-        }
-        if len(seeds) > 1:
-            mean = t_mean(list(values))
-            row |= {"mean": _short(mean.value), "± (95 %)": _short((mean.high - mean.low) / 2)}
-        rows.append(row)
-    return rows
-
-
-def _short(value: float) -> str:
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:,.0f}"
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -23,7 +23,7 @@ from hone.models.tiny import TinyConfig
 from hone.report.charts import curve, over_seeds
 from hone.report.page import write_report
 from hone.reproduce.base import Check, Picture, Reproduction
-from hone.reproduce.stages import fit_stage, online_stage, policy_of, seconds_of, seed_folder, tokens_of
+from hone.reproduce.stages import fit_stage, online_stage, policy_of, seconds_of, seed_folder, seed_table, tokens_of
 from hone.training.fit import DataConfig, FitRecipe
 from hone.training.recipe import BatchConfig, OptimiserConfig, Recipe, RunConfig
 from hone.training.run import Run
@@ -92,9 +92,7 @@ def reproduce(out: Path, seeds: Sequence[int]) -> Reproduction:
         ),
         pictures=_pictures(found),
         notes=NOTES,
-        tables={
-            "Seeds": [{"seed": str(s), **{n: f"{v[i]:.3g}" for n, v in per_seed.items()}} for i, s in enumerate(seeds)]
-        },
+        tables={"Seeds": seed_table(seeds, per_seed)},
     )
 
 

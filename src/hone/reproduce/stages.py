@@ -6,8 +6,11 @@ So a reproduction that was stopped goes on where it stood when it is called agai
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from hone.evaluate.estimates import t_mean
 from hone.models.policy import Policy, load
 from hone.training.fit import FitRecipe, fit
 from hone.training.online import train_online
@@ -49,6 +52,25 @@ def tokens_of(run: Run) -> int:
 def seed_folder(out: Path, seed: int) -> Path:
     """Where a seed's runs go: the first in ``out`` itself, the others beside them."""
     return out if seed == 0 else out / f"seed-{seed}"
+
+
+def seed_table(seeds: Sequence[int], measures: Mapping[str, Sequence[float]]) -> list[dict[str, Any]]:
+    """One row per measure, one column per seed, then mean and spread."""
+    rows = []
+    for name, values in measures.items():
+        row = {
+            "measure": name.replace("_", " "),
+            **{f"seed {s}": _short(v) for s, v in zip(seeds, values, strict=True)},
+        }
+        if len(seeds) > 1:
+            mean = t_mean(list(values))
+            row |= {"mean": _short(mean.value), "± (95 %)": _short((mean.high - mean.low) / 2)}
+        rows.append(row)
+    return rows
+
+
+def _short(value: float) -> str:
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:,.0f}"
 
 
 def _begun(run: Run) -> bool:
