@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
@@ -117,8 +118,11 @@ def _dataset(name: str, size: int, seed: int, config: str) -> Any:
     Raises:
         HoneError: it has no such data set, or not these options.
     """
-    import reasoning_gym
-    from reasoning_gym.factory import DATASETS
+    with warnings.catch_warnings():
+        # What one of its dependencies says when Python compiles it for the first time.
+        warnings.simplefilter("ignore", SyntaxWarning)
+        import reasoning_gym
+        from reasoning_gym.factory import DATASETS
 
     if name not in DATASETS:
         raise HoneError("reasoning-gym has no such data set", got=f'"{name}"', expected=nearest(name, DATASETS))
