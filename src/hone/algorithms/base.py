@@ -57,3 +57,15 @@ class Algorithm(Protocol):
 
     def loss(self, batch: Batch, scores: Scores, state: State) -> dict[str, Term]:
         """Named terms from the learner's fresh ``scores`` of (a micro-batch of) the batch."""
+
+
+class Stateless:
+    """What an algorithm that carries nothing from step to step inherits."""
+
+    def init_state(self) -> State:
+        """An empty state."""
+        return State()
+
+    def update_state(self, state: State, metrics: Mapping[str, float]) -> State:
+        """The same state."""
+        return state

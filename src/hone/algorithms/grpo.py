@@ -6,14 +6,13 @@ wrote in it shares that advantage, and a clipped surrogate moves the policy.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from hone.algorithms.base import State, Unit
+from hone.algorithms.base import State, Stateless, Unit
 from hone.core.batch import Batch
 from hone.core.terms import Fixed, Normaliser, Sequences, Term, Tokens
 from hone.functional.advantages import group_centred, group_zscore
@@ -24,7 +23,7 @@ from hone.models.score import Scores
 
 
 @dataclass(frozen=True)
-class GRPO:
+class GRPO(Stateless):
     """``−min(ρA, clip(ρ)A) + β·KL`` per token, with ``A = (r − mean r) / (std r + 1e-4)`` within the group.
 
     The defaults are the paper's but for β, which is 0.04 there and 0 (no reference model) here, as in TRL.
@@ -67,14 +66,6 @@ class GRPO:
     def needs(self) -> frozenset[str]:
         """The learner's own log-probs before the update, and the reference's if β > 0."""
         return frozenset({"old_logprob"} | ({"ref_logprob"} if self.beta else set()))
-
-    def init_state(self) -> State:
-        """Nothing is carried from step to step."""
-        return State()
-
-    def update_state(self, state: State, metrics: Mapping[str, float]) -> State:
-        """Nothing is carried from step to step."""
-        return state
 
     def advantages(self, batch: Batch, state: State) -> Tensor:
         """[B,T] the advantage of the episode's summed reward, on all of its train tokens."""

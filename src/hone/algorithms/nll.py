@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from hone.algorithms.base import State, Unit
+from hone.algorithms.base import State, Stateless, Unit
 from hone.core.batch import Batch
 from hone.core.terms import Term, Tokens
 from hone.functional.losses import negative_log_likelihood
@@ -17,7 +16,7 @@ from hone.models.score import Scores
 
 
 @dataclass(frozen=True)
-class NLL:
+class NLL(Stateless):
     """``−log π(token)``, mean over all train tokens of the optimiser batch. Rewards are not looked at."""
 
     unit: ClassVar[Unit] = "token"
@@ -27,14 +26,6 @@ class NLL:
     def needs(self) -> frozenset[str]:
         """Nothing but the batch."""
         return frozenset()
-
-    def init_state(self) -> State:
-        """Nothing is carried from step to step."""
-        return State()
-
-    def update_state(self, state: State, metrics: Mapping[str, float]) -> State:
-        """Nothing is carried from step to step."""
-        return state
 
     def advantages(self, batch: Batch, state: State) -> Tensor:
         """[B,T] zeros: the loss does not read them."""

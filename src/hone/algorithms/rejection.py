@@ -6,20 +6,19 @@ keep what the verifier accepts, minimise the negative log-likelihood of what was
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from hone.algorithms.base import State, Unit
+from hone.algorithms.base import State, Stateless, Unit
 from hone.core.batch import Batch, compact
 from hone.core.terms import Credited, Term
 from hone.models.score import Scores
 
 
 @dataclass(frozen=True)
-class Rejection:
+class Rejection(Stateless):
     """``L = −mean over tokens of accepted answers of log π(token)``.
 
     Attributes:
@@ -42,14 +41,6 @@ class Rejection:
     def group_baseline(self) -> bool:
         """Answers are judged alone."""
         return False
-
-    def init_state(self) -> State:
-        """Nothing is carried over."""
-        return State()
-
-    def update_state(self, state: State, metrics: Mapping[str, float]) -> State:
-        """Nothing changes."""
-        return state
 
     def advantages(self, batch: Batch, state: State) -> Tensor:
         """[B,T] 1 on the train tokens of accepted episodes, else 0."""

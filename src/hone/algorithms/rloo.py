@@ -6,13 +6,12 @@ of the other answers to the same question.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
 
-from hone.algorithms.base import State, Unit
+from hone.algorithms.base import State, Stateless, Unit
 from hone.core.batch import Batch
 from hone.core.terms import Sequences, Term
 from hone.functional.advantages import leave_one_out
@@ -23,7 +22,7 @@ from hone.models.score import Scores
 
 
 @dataclass(frozen=True)
-class RLOO:
+class RLOO(Stateless):
     """``−min(ρA, clip(ρ)A)`` per episode, ``ρ = exp Σ_t (log π − log π_old)``, A the leave-one-out advantage.
 
     Exactly on-policy ρ is 1 and the gradient is the paper's ``−A Σ_t ∇ log π``; the clip (PPO's, per
@@ -55,14 +54,6 @@ class RLOO:
     def needs(self) -> frozenset[str]:
         """The learner's own log-probs before the update, and the reference's if β > 0."""
         return frozenset({"old_logprob"} | ({"ref_logprob"} if self.beta else set()))
-
-    def init_state(self) -> State:
-        """Nothing is carried from step to step."""
-        return State()
-
-    def update_state(self, state: State, metrics: Mapping[str, float]) -> State:
-        """Nothing is carried from step to step."""
-        return state
 
     def advantages(self, batch: Batch, state: State) -> Tensor:
         """[B,T] ``R_i − mean of the others' R`` on the episode's train tokens; ``R = Σ r − β Σ_t k1``."""
