@@ -119,7 +119,7 @@ def pretrain(out: Path, seed: int) -> tuple[Run, Run]:
     """From scratch on the answers of a noisy corpus, then SFT on fresh examples of it; returns both runs.
 
     Only answers are in the loss: a model that is also made to predict the random operands spends its capacity on
-    them and was not right once in fifty after twice as long (docs/LOG.md).
+    them, and was right once in a hundred after as many steps (docs/LOG.md).
     """
     pretrained = fit_stage(
         FitRecipe(
