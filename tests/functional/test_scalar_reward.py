@@ -51,7 +51,8 @@ def test_provenance_order_and_ties() -> None:
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_planted_utilities_are_recovered(method: str, seed: int) -> None:
     rng = random.Random(seed)
-    planted, comparisons = {}, []
+    planted: dict[tuple[str, str], float] = {}
+    comparisons = []
     for p in range(20):
         utility = {f"answer {k}": rng.gauss(0, 1) for k in range(5)}
         mean = sum(utility.values()) / 5

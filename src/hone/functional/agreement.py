@@ -10,8 +10,9 @@ import math
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from itertools import combinations
+from typing import Any
 
-Labels = Mapping[Hashable, Mapping[str, Hashable]]
+Labels = Mapping[Any, Mapping[str, Hashable]]
 """item → annotator → label."""
 
 
