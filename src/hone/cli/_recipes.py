@@ -108,5 +108,7 @@ def _fit_keys(verb: str, settings: dict[str, str]) -> Iterator[tuple[str, str, s
             yield "data.task.name", repr(name) if name else "", meaning
             if name:
                 yield from document(resolve(name, PACKAGES["task"], "task"), "data.task.")
+        elif key == "algorithm":
+            yield "algorithm.name", repr("nll"), meaning
         elif not key.startswith(refused) and key.removeprefix("run.") not in ONLINE_ONLY:
             yield key, default, meaning

@@ -45,10 +45,16 @@ class Row:
     Attributes:
         tokens: ids.
         train: one mark per id.
+        reward: what the row is worth to those who judged it; 0 where nobody did.
     """
 
     tokens: tuple[int, ...]
     train: tuple[bool, ...]
+    reward: float = 0.0
+
+
+Example = tuple[Row, ...]
+"""Rows that are learnt from together: one row of text, or the answers to a prompt that people compared."""
 
 
 def encode_rows(
@@ -133,27 +139,39 @@ def encode_conversations(
 
 
 def pad_rows(rows: Sequence[Row], pad_id: int) -> Batch:
-    """A batch of rows that nobody sampled: each its own episode and group, one finished turn, no reward."""
+    """A batch of rows that nobody sampled: each its own episode and group, one finished turn."""
+    return pad_examples([(row,) for row in rows], pad_id)
+
+
+def pad_examples(examples: Sequence[Example], pad_id: int) -> Batch:
+    """A batch of rows that nobody sampled: each its own episode, one finished turn; an example is a group.
+
+    A row's reward stands on its last token.
+    """
+    rows = [row for example in examples for row in example]
+    group = [number for number, example in enumerate(examples) for _ in example]
     count, width = len(rows), max((len(row.tokens) for row in rows), default=1)
     tokens = torch.full((count, width), pad_id, dtype=torch.int64)
     mask, train = torch.zeros((2, count, width), dtype=torch.bool)
+    reward = torch.zeros((count, width))
     for i, row in enumerate(rows):
         length = len(row.tokens)
         tokens[i, :length] = torch.tensor(row.tokens)
         mask[i, :length] = True
         train[i, :length] = torch.tensor(row.train)
-    index, zeros = torch.arange(count), torch.zeros((count, width))
+        reward[i, length - 1] = row.reward
+    index = torch.arange(count)
     return Batch(
         tokens=tokens,
         mask=mask,
         sampled=torch.zeros_like(mask),
         train=train,
         turn=torch.zeros_like(tokens),
-        reward=zeros,
-        behaviour_logprob=zeros.clone(),
+        reward=reward,
+        behaviour_logprob=torch.zeros((count, width)),
         episode=index,
         step=torch.zeros_like(index),
-        group=index.clone(),
+        group=torch.tensor(group, dtype=torch.int64),
         terminated=torch.ones(count, dtype=torch.bool),
         bootstrap=torch.zeros(count),
     )

@@ -18,6 +18,7 @@ from hone.models.adapters import apply_lora, load_lora, merge_lora, save_lora
 from hone.models.config import LoraConfig as LoraConfig
 from hone.models.config import ModelConfig as ModelConfig
 from hone.models.heads import ValueHead
+from hone.models.learner import copy_parameters
 from hone.models.logits import checkpoint_activations, inner
 from hone.models.precision import compute_in
 from hone.models.reading import adapter_base, locate, quiet, read_config, read_model, read_tokenizer
@@ -81,6 +82,14 @@ class Policy:
             with torch.random.fork_rng(devices=[]):
                 self.value_head = ValueHead(self.width).to(self.device)
         return self.value_head
+
+    def score(self, batch: Batch, *, needs: frozenset[str] = frozenset(), temperature: float = 1.0) -> Scores:
+        """:func:`hone.models.score.score` of this policy."""
+        return score(self, batch, needs=needs, temperature=temperature)
+
+    def restore(self, folder: Path) -> None:
+        """Copy saved weights into this policy, parameter by parameter."""
+        copy_parameters(load(dataclasses.replace(self.config, path=str(folder))), self)
 
     def save(self, path: str | Path) -> None:
         """Write a directory in Hugging Face layout (safetensors, tokenizer included) that :func:`load` reads.

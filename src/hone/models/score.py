@@ -39,12 +39,14 @@ class Scores:
         entropy: [B,T] float32 entropy of the distribution token t was drawn from, or None; 0 as above.
         value: [B,T] float32 value of the state before token t, or None; 0 as above.
         last_value: [B] float32 value of the state after a row's last token (for bootstrapping), or None.
+        row_score: [B] float32 what a reward model makes of the row (:mod:`hone.models.reward`), or None.
     """
 
     logprob: Tensor
     entropy: Tensor | None = None
     value: Tensor | None = None
     last_value: Tensor | None = None
+    row_score: Tensor | None = None
 
 
 def score(

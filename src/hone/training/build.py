@@ -42,4 +42,9 @@ def fit_recipe_from(values: Mapping[str, Any], where: str = "recipe") -> FitReci
     data = dict(values["data"])
     if isinstance(data.get("task"), Mapping):
         data["task"] = build_named(data["task"], PACKAGES["task"], "task", f"{where} [data.task]")
-    return build(SftRecipe if "model" in values else FitRecipe, {**values, "data": data}, where)
+    values = {**values, "data": data}
+    if isinstance(values.get("algorithm"), Mapping):
+        values["algorithm"] = build_named(
+            values["algorithm"], PACKAGES["algorithm"], "algorithm", f"{where} [algorithm]"
+        )
+    return build(SftRecipe if "model" in values else FitRecipe, values, where)

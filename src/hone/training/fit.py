@@ -9,25 +9,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-
 from hone.algorithms.nll import NLL
 from hone.core.config import plain
 from hone.core.errors import HoneError
 from hone.core.records import Record
-from hone.core.seeding import key, permutation_index
-from hone.data.rows import Row, encode_rows, pad_rows
+from hone.core.seeding import key
+from hone.data.rows import Example, encode_rows
 from hone.data.sources import read_rows
 from hone.models.chat import Renderer
 from hone.models.config import ModelConfig
 from hone.models.policy import Policy, load
-from hone.models.score import score
 from hone.models.tiny import TinyConfig, create_tiny
 from hone.models.tokenizer import bpe_tokenizer, byte_tokenizer, char_tokenizer
+from hone.training.fitting import FitLoop, check_fits
 from hone.training.recipe import ONLINE_ONLY, PACKAGES, OptimiserConfig, RunConfig
 from hone.training.run import Run
-from hone.training.session import Metrics, Session, timed
-from hone.training.update import micro_batches, update
 
 
 @dataclass(frozen=True)
@@ -78,6 +74,7 @@ class FitRecipe:
         vocabulary: size of a byte-pair vocabulary.
         rows: rows per optimiser step.
         micro_tokens: most tokens of one forward pass.
+        algorithm: what the loss is: ``nll``, or an algorithm of your own that needs no rollouts.
         optimiser: AdamW.
         run: the run directory; ``evaluate_every`` measures the validation loss.
     """
@@ -89,6 +86,7 @@ class FitRecipe:
     vocabulary: int = 2048
     rows: int = 64
     micro_tokens: int = 16384
+    algorithm: Any = field(default_factory=NLL)
     optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(lr=2e-3, warmup=100, schedule="linear"))
     run: RunConfig = field(default_factory=lambda: RunConfig(out="runs/base", steps=1000, save_every=500))
 
@@ -124,6 +122,7 @@ def fit(recipe: FitRecipe, *, resume: bool = False) -> Run:
     Raises:
         HoneError: the data or the model cannot be used, or the run cannot be resumed.
     """
+    check_fits(recipe.algorithm)
     run, config = Run(Path(recipe.run.out)), plain(recipe, PACKAGES)
     run.check(config, resume=resume)
     records = _records(recipe.data, recipe.run.seed)
@@ -139,50 +138,6 @@ def fit(recipe: FitRecipe, *, resume: bool = False) -> Run:
     )
     loop.session.drive("fit" if recipe.model else "pretraining", loop.step, resume=resume, note="loss")
     return run
-
-
-class FitLoop:
-    """One step of supervised training."""
-
-    def __init__(
-        self, recipe: FitRecipe, policy: Policy, run: Run, rows: Sequence[Row], held_out: Sequence[Row]
-    ) -> None:
-        self.recipe, self.policy, self.rows, self.held_out = recipe, policy, rows, held_out
-        self.session = Session(run, policy, NLL(), recipe.optimiser, recipe.run)
-
-    def step(self, step: int) -> Metrics:
-        """One update on the next ``rows`` rows of the keyed stream."""
-        metrics: Metrics = {}
-        first = (step - 1) * self.recipe.rows
-        order = [permutation_index(self.recipe.run.seed, first + i, len(self.rows)) for i in range(self.recipe.rows)]
-        with timed(metrics, "learn"):
-            batch = pad_rows([self.rows[i] for i in order], self.policy.pad_id).to(self.policy.device)
-            seen = update(
-                self.policy,
-                self.session.optimiser,
-                NLL(),
-                batch,
-                self.session.state,
-                micro_tokens=self.recipe.micro_tokens,
-                clip=self.recipe.optimiser.clip,
-            )
-        metrics |= {"loss": seen["loss"], "grad_norm": seen["grad_norm"], "tokens": float(batch.train.sum())}
-        metrics["tokens_per_second_learning"] = float(batch.mask.sum()) / max(metrics["seconds_learn"], 1e-9)
-        every = self.recipe.run.evaluate_every
-        if self.held_out and every and step % every == 0:
-            with timed(metrics, "evaluate"):
-                metrics["validation_loss"] = self.validation_loss()
-        return metrics
-
-    def validation_loss(self) -> float:
-        """Mean negative log-likelihood per trained token of the held-out rows, in nats."""
-        batch = pad_rows(self.held_out, self.policy.pad_id).to(self.policy.device)
-        total = 0.0
-        with torch.no_grad():
-            for index in micro_batches(batch, "token", self.recipe.micro_tokens):
-                micro = batch.rows(index)
-                total -= float(score(self.policy, micro, needs=frozenset()).logprob[micro.train].sum())
-        return total / max(int(batch.train.sum()), 1)
 
 
 def _digest(records: Sequence[Record]) -> str:
@@ -220,16 +175,16 @@ def _texts(record: Record) -> Iterator[str]:
             yield from (message["content"] for message in value)
 
 
-def _rows(recipe: FitRecipe, policy: Policy, records: Sequence[Record]) -> tuple[list[Row], list[Row]]:
+def _rows(recipe: FitRecipe, policy: Policy, records: Sequence[Record]) -> tuple[list[Example], list[Example]]:
     """Train and held-out rows; a row's side depends on its content alone, so duplicates fall on one side."""
     data = recipe.data
     length = min(data.max_length, policy.max_length)
     rows = encode_rows(Renderer(policy.tokenizer), records, length, train_prompt=data.train_on == "all")
     if not any("text" in record for record in records) and len(rows) < len(records):
         print(f"{len(records) - len(rows)} records are longer than {length} tokens: left out", file=sys.stderr)
-    sides: tuple[list[Row], list[Row]] = ([], [])
+    sides: tuple[list[Example], list[Example]] = ([], [])
     for row in rows:
-        sides[key("validation", str(row.tokens)) < data.validation * 2**64].append(row)
+        sides[key("validation", str(row.tokens)) < data.validation * 2**64].append((row,))
     if not sides[0]:
         raise HoneError("no row is left to train on", got=f"{len(records)} records", do="raise data.max_length")
     return sides

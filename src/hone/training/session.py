@@ -15,13 +15,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
-
 from hone.algorithms.base import Algorithm, State
 from hone.core.errors import HoneError
 from hone.core.files import write_json
 from hone.core.progress import Progress
-from hone.models.policy import Policy, load
+from hone.models.learner import Learner
+from hone.models.policy import Policy
 from hone.training.optimiser import learning_rate, load_optimiser, make_optimiser, save_optimiser
 from hone.training.recipe import OptimiserConfig, RunConfig
 from hone.training.run import Run
@@ -37,7 +36,7 @@ class Tracker(Protocol):
 
 
 class Session:
-    """A policy in training inside a run directory.
+    """A learner in training inside a run directory.
 
     Attributes:
         state: the algorithm's state, replaced after every step.
@@ -46,11 +45,11 @@ class Session:
     """
 
     def __init__(
-        self, run: Run, policy: Policy, algorithm: Algorithm, optimiser: OptimiserConfig, config: RunConfig
+        self, run: Run, policy: Learner, algorithm: Algorithm, optimiser: OptimiserConfig, config: RunConfig
     ) -> None:
         self.run, self.policy, self.algorithm = run, policy, algorithm
         self.config, self.schedule = config, optimiser
-        if "value" in algorithm.needs:
+        if "value" in algorithm.needs and isinstance(policy, Policy):
             policy.add_value_head()
         self.optimiser = make_optimiser(list(policy.trainable()), optimiser)
         self.state: State = algorithm.init_state()
@@ -60,8 +59,16 @@ class Session:
             if getattr(config, key) and importlib.util.find_spec(package) is None:
                 raise HoneError(f"run.{key} needs a package", do=f"pip install {package}")
 
-    def drive(self, title: str, body: Callable[[int], Metrics], *, resume: bool, note: str = "reward") -> None:
-        """Run ``body`` for every step that is left and publish the final model.
+    def drive(
+        self,
+        title: str,
+        body: Callable[[int], Metrics],
+        *,
+        resume: bool,
+        note: str = "reward",
+        publish: Callable[[Path], None] | None = None,
+    ) -> None:
+        """Run ``body`` for every step that is left and publish the final model (by ``publish``, or as it is saved).
 
         A step's line of metrics holds the seconds of the checkpoint *before* it: the line is written ahead of the
         step's own checkpoint, so that a crash between the two makes the step again instead of losing its line.
@@ -84,7 +91,7 @@ class Session:
                 due = step % self.config.save_every == 0 or step == self.config.steps
                 checkpoint = self._checkpoint(step, metrics) if due else {}
                 bar.advance(f"{note} {metrics[note]:.3f}" if note in metrics else "")
-        self.run.publish(self.policy.save)
+        self.run.publish(publish or self.policy.save)
 
     def _checkpoint(self, step: int, metrics: Metrics) -> Metrics:
         began = time.perf_counter()
@@ -104,21 +111,13 @@ class Session:
             self.run.rewind(0)
             return 0
         step, folder = checkpoints[-1]
-        self._load_weights(folder / "model")
+        self.policy.restore(folder / "model")
         load_optimiser(self.optimiser, folder / "optimiser.safetensors")
         saved = json.loads((folder / "state.json").read_text())
         self.state = dataclasses.replace(self.state, **saved["algorithm"])
         self.best = tuple(saved["best"]) if saved["best"] else None
         self.run.rewind(step)
         return step
-
-    def _load_weights(self, folder: Path) -> None:
-        """Copy saved weights into the live policy, parameter by parameter."""
-        saved = load(dataclasses.replace(self.policy.config, path=str(folder)))
-        weights = dict(saved.trainable())
-        with torch.no_grad():
-            for name, parameter in self.policy.trainable():
-                parameter.copy_(weights[name])
 
 
 def timed(metrics: Metrics, name: str) -> AbstractContextManager[None]:

@@ -10,12 +10,11 @@ from torch import Tensor
 from hone.algorithms.base import Algorithm, State
 from hone.core.batch import Batch, compact
 from hone.core.terms import Normaliser
-from hone.models.policy import Policy
-from hone.models.score import score
+from hone.models.learner import Learner
 
 
 def update(
-    policy: Policy,
+    policy: Learner,
     optimiser: torch.optim.Optimizer,
     algorithm: Algorithm,
     batch: Batch,
@@ -49,7 +48,7 @@ def update(
     optimiser.zero_grad(set_to_none=True)
     for index in micro_batches(batch, algorithm.unit, micro_tokens):
         micro = batch.rows(index)
-        scores = score(policy, micro, needs=algorithm.needs, temperature=temperature)
+        scores = policy.score(micro, needs=algorithm.needs, temperature=temperature)
         loss = torch.zeros((), device=micro.tokens.device)
         for name, term in algorithm.loss(micro, scores, state).items():
             if term.normaliser not in weights:
