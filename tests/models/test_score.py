@@ -13,7 +13,8 @@ from hone.core.batch import Batch
 from hone.models import logits as logits_module
 from hone.models import score as score_module
 from hone.models.adapters import apply_lora
-from hone.models.logits import checkpoint_activations, inner, separable
+from hone.models.checkpointing import checkpoint_activations
+from hone.models.logits import inner, separable
 from hone.models.policy import LoraConfig, Policy
 from hone.models.score import score
 

@@ -67,16 +67,6 @@ def inner(model: nn.Module) -> Any:
     return model.get_base_model() if hasattr(model, "get_base_model") else model  # type: ignore[operator]
 
 
-def checkpoint_activations(model: nn.Module) -> None:
-    """Recompute every layer's activations in the backward pass (in training mode) instead of keeping them.
-
-    The method has had two names; version 6 of transformers drops the older one.
-    """
-    base = inner(model)
-    enable = getattr(base, "activation_checkpointing_enable", None) or base.gradient_checkpointing_enable
-    enable({"use_reentrant": False})
-
-
 def apply_head(base: Any, hidden: Tensor) -> Tensor:
     """[..., D] → [..., V]: the language-model head with the architecture's scale and soft cap.
 

@@ -15,11 +15,12 @@ from torch import nn
 from hone.core.batch import Batch
 from hone.core.errors import HoneError, nearest
 from hone.models.adapters import apply_lora, load_lora, merge_lora, save_lora
+from hone.models.checkpointing import checkpoint_activations
 from hone.models.config import LoraConfig as LoraConfig
 from hone.models.config import ModelConfig as ModelConfig
 from hone.models.heads import ValueHead
 from hone.models.learner import copy_parameters
-from hone.models.logits import checkpoint_activations, inner
+from hone.models.logits import inner
 from hone.models.precision import compute_in
 from hone.models.reading import adapter_base, locate, quiet, read_config, read_model, read_tokenizer
 from hone.models.score import Scores, score
