@@ -4,4 +4,4 @@ import os
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
-pytest_plugins = ["desk"]
+pytest_plugins = ["desk", "databases"]

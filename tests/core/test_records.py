@@ -22,8 +22,8 @@ def test_jsonl_plain_and_gzipped_blank_lines_and_byte_order_mark(tmp_path: Path)
 
 
 def test_json_list_and_parquet(tmp_path: Path) -> None:
-    import pyarrow  # type: ignore[import-untyped]
-    import pyarrow.parquet  # type: ignore[import-untyped]
+    import pyarrow
+    import pyarrow.parquet
 
     listed, table = tmp_path / "x.json", tmp_path / "x.parquet"
     listed.write_text(json.dumps(ROWS))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -55,7 +55,7 @@ class Answer:
     checkpoint: str = ""
 
     def __post_init__(self) -> None:
-        _readable(self.text, "an answer")
+        object.__setattr__(self, "text", _checked(self.text, "an answer"))
         if not answer_text(self.text).strip():
             raise HoneError("an answer is empty", got=repr(self.text)[:80], expected="some text")
 
@@ -89,7 +89,7 @@ class Comparison:
     margin: float | None = None
 
     def __post_init__(self) -> None:
-        _readable(self.prompt, "a prompt")
+        object.__setattr__(self, "prompt", _checked(self.prompt, "a prompt"))
         _differ((self.chosen, self.rejected))
         if self.margin is not None and not math.isfinite(self.margin):
             raise HoneError("a margin is not a number", got=repr(self.margin))
@@ -115,7 +115,7 @@ class Ranking:
     annotator: str = ""
 
     def __post_init__(self) -> None:
-        _readable(self.prompt, "a prompt")
+        object.__setattr__(self, "prompt", _checked(self.prompt, "a prompt"))
         if len(self.answers) < 2 or len(self.ranks) != len(self.answers) or min(self.ranks) < 1:
             got = f"{len(self.answers)} answers, ranks {list(self.ranks)}"
             raise HoneError("a ranking needs two answers or more and a rank from 1 for each", got=got)
@@ -153,7 +153,7 @@ class Rating:
     annotator: str = ""
 
     def __post_init__(self) -> None:
-        _readable(self.prompt, "a prompt")
+        object.__setattr__(self, "prompt", _checked(self.prompt, "a prompt"))
         if (self.thumb is None) == (self.score is None):
             raise HoneError("a rating is a thumb or a score", got=f"thumb={self.thumb}, score={self.score}")
         if self.score is not None and not math.isfinite(self.score):
@@ -185,7 +185,7 @@ class Demonstration:
     annotator: str = ""
 
     def __post_init__(self) -> None:
-        _readable(self.prompt, "a prompt")
+        object.__setattr__(self, "prompt", _checked(self.prompt, "a prompt"))
         if self.corrected is not None:
             _differ((self.answer, self.corrected))
 
@@ -215,6 +215,17 @@ Label = Comparison | Ranking | Rating | Demonstration | Skip
 """Anything a person can say."""
 
 
+def comparisons_of(labels: Iterable[Label]) -> list[Comparison]:
+    """The comparisons among labels, and rankings as all their pairs."""
+    found: list[Comparison] = []
+    for label in labels:
+        if isinstance(label, Comparison):
+            found.append(label)
+        elif isinstance(label, Ranking):
+            found += label.comparisons()
+    return found
+
+
 def messages(text: Text, role: str) -> list[dict[str, Any]]:
     """Text as one message of ``role``; messages as they are."""
     return [{"role": role, "content": text}] if isinstance(text, str) else [dict(m) for m in text]
@@ -225,9 +236,12 @@ def canonical(text: Text) -> str:
     return text if isinstance(text, str) else json.dumps([dict(m) for m in text], sort_keys=True, ensure_ascii=False)
 
 
-def _readable(text: Text, what: str) -> None:
-    if isinstance(text, str) or (isinstance(text, Sequence) and text and all(map(_is_message, text))):
-        return
+def _checked(text: Text, what: str) -> Text:
+    """Text as it is, messages as a tuple (so that equal labels are equal)."""
+    if isinstance(text, str):
+        return text
+    if isinstance(text, Sequence) and text and all(map(_is_message, text)):
+        return (*text,)
     raise HoneError(
         f"{what} is neither text nor messages",
         got=repr(text)[:80],

@@ -115,8 +115,8 @@ def _record(value: Any, where: str) -> Record:
 
 
 def _parquet(path: Path) -> list[Record]:
-    import pyarrow  # type: ignore[import-untyped]
-    import pyarrow.parquet  # type: ignore[import-untyped]
+    import pyarrow
+    import pyarrow.parquet
 
     try:
         rows: list[Record] = pyarrow.parquet.read_table(path).to_pylist()

@@ -1,0 +1,1 @@
+"""Human feedback as data: a database of labels, files of labels, and the layouts in use on the hub."""

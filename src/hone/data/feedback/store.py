@@ -1,0 +1,250 @@
+"""The store of labels: what was acknowledged is on the disk, and there exactly once."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from hone.core.errors import HoneError
+from hone.core.feedback import Answer, Comparison, Label, Rating, Text, comparisons_of
+from hone.data.feedback.entries import KINDS, Entry, digest, make_label, now, parts
+from hone.data.feedback.schema import (
+    ANSWERS,
+    LABEL_ANSWERS,
+    LABELS,
+    PROMPTS,
+    WAIT,
+    database_error,
+    open_database,
+    writing,
+)
+
+
+class FeedbackStore:
+    """Labels in SQLite or PostgreSQL; safe to use from several threads and several processes.
+
+    Args:
+        where: a file or a database URL, see :func:`hone.data.feedback.schema.open_database`.
+        wait: seconds to wait for another program that holds the database.
+
+    Raises:
+        HoneError: the database cannot be opened (every method: used).
+    """
+
+    def __init__(self, where: str | Path, wait: float = WAIT) -> None:
+        self.where = where
+        self.engine = open_database(where, wait)
+        # Threads of this process queue up here, in order; SQLite's own waiting is a lottery.
+        self._turn = threading.Lock() if self.engine.dialect.name == "sqlite" else contextlib.nullcontext()
+
+    def close(self) -> None:
+        """Give back every connection."""
+        self.engine.dispose()
+
+    def add(self, entry: Entry) -> bool:
+        """Store a label durably; False (and no change) if its id, or its annotator's answer to its item, is there."""
+        return self.add_many([entry]) == 1
+
+    def add_many(self, entries: Iterable[Entry]) -> int:
+        """Store labels in one transaction, all or none; returns how many were new."""
+        rows = list(entries)
+        with self._turn, self._errors(), writing(self.engine) as connection:
+            return sum(self._insert(connection, entry) for entry in rows)
+
+    def undo(self, annotator: str) -> Entry | None:
+        """Take back an annotator's latest standing label of the page; it stays in the database, marked.
+
+        Imported labels answer no question and are not taken back. None if there is nothing.
+        """
+        with self._turn, self._errors(), writing(self.engine) as connection:
+            mine = sa.and_(LABELS.c.annotator == annotator, LABELS.c.undone.is_(None), LABELS.c.item != "")
+            last = connection.execute(
+                sa.select(LABELS.c.id).where(mine).order_by(LABELS.c.id.desc()).limit(1)
+            ).scalar_one_or_none()
+            if last is None:
+                return None
+            connection.execute(LABELS.update().where(LABELS.c.id == last).values(undone=now()))
+            return next(self._read(connection, LABELS.c.id == last))
+
+    def entries(self, *, undone: bool = False) -> list[Entry]:
+        """Every label in the order of entry; with ``undone`` also those taken back."""
+        condition = sa.true() if undone else LABELS.c.undone.is_(None)
+        with self._errors(), self.engine.begin() as connection:
+            return list(self._read(connection, condition))
+
+    def labels(self) -> list[Label]:
+        """Every standing label."""
+        return [entry.label for entry in self.entries()]
+
+    def comparisons(self) -> list[Comparison]:
+        """Every comparison, rankings as all their pairs."""
+        return comparisons_of(self.labels())
+
+    def stamp(self) -> tuple[int, int]:
+        """Changes whenever a label is added or taken back: (highest row, number taken back)."""
+        with self._errors(), self.engine.begin() as connection:
+            row = connection.execute(sa.select(sa.func.max(LABELS.c.id), sa.func.count(LABELS.c.undone))).one()
+        return (row[0] or 0, row[1])
+
+    def answered(self, annotator: str | None = None) -> set[str]:
+        """The items that an annotator (or anybody) has answered or skipped."""
+        condition = sa.and_(LABELS.c.undone.is_(None), LABELS.c.item != "")
+        if annotator is not None:
+            condition = sa.and_(condition, LABELS.c.annotator == annotator)
+        with self._errors(), self.engine.begin() as connection:
+            return set(connection.execute(sa.select(LABELS.c.item).where(condition).distinct()).scalars())
+
+    def counts(self) -> list[tuple[str, str, int]]:
+        """(annotator, kind, how many) of the standing labels."""
+        query = (
+            sa.select(LABELS.c.annotator, LABELS.c.kind, sa.func.count())
+            .where(LABELS.c.undone.is_(None))
+            .group_by(LABELS.c.annotator, LABELS.c.kind)
+            .order_by(LABELS.c.annotator, LABELS.c.kind)
+        )
+        with self._errors(), self.engine.begin() as connection:
+            return [(a, k, n) for a, k, n in connection.execute(query)]
+
+    def verdicts(self) -> list[tuple[int, int, str, str, list[tuple[str, int]]]]:
+        """(label, prompt, annotator, item, [(author of an answer, rank), ...]) of comparisons and rankings.
+
+        Without the texts: what an arena needs, quickly. In the order of entry; answers in a fixed order.
+        """
+        author = sa.case(
+            (ANSWERS.c.checkpoint == "", ANSWERS.c.model), else_=ANSWERS.c.model + "@" + ANSWERS.c.checkpoint
+        )
+        query = (
+            sa.select(LABELS.c.id, LABELS.c.prompt_id, LABELS.c.annotator, LABELS.c.item, author, LABEL_ANSWERS.c.rank)
+            .join(LABEL_ANSWERS, LABEL_ANSWERS.c.label_id == LABELS.c.id)
+            .join(ANSWERS, ANSWERS.c.id == LABEL_ANSWERS.c.answer_id)
+            .where(LABELS.c.undone.is_(None), LABELS.c.kind.in_(["comparison", "ranking"]))
+            .order_by(LABELS.c.id, ANSWERS.c.id)
+        )
+        found: dict[int, tuple[int, int, str, str, list[tuple[str, int]]]] = {}
+        with self._errors(), self.engine.begin() as connection:
+            for label, prompt, annotator, item, name, rank in connection.execute(query):
+                found.setdefault(label, (label, prompt, annotator, item, []))[4].append((name, rank))
+        return list(found.values())
+
+    def _insert(self, connection: sa.Connection, entry: Entry) -> int:
+        label = entry.label
+        if not entry.id:
+            raise HoneError("a label without an id cannot be stored", do="give each submission an id of its own")
+        prompt_digest = digest(label.prompt)
+        prompt_id = self._once(connection, PROMPTS, [{"digest": prompt_digest, "content": _json(label.prompt)}])[0]
+        answers = [answer for answer, _ in parts(label)]
+        rows = [
+            {
+                "digest": digest(prompt_digest, a.text, a.model, a.checkpoint),
+                "prompt_id": prompt_id,
+                "content": _json(a.text),
+                "model": a.model,
+                "checkpoint": a.checkpoint,
+            }
+            for a in answers
+        ]
+        answer_ids = self._once(connection, ANSWERS, rows)
+        rating = label if isinstance(label, Rating) else None
+        values = {
+            "submission": entry.id,
+            "kind": KINDS[type(label)],
+            "prompt_id": prompt_id,
+            "annotator": label.annotator,
+            "item": entry.item,
+            "created": entry.created or now(),
+            "undone": entry.undone or None,
+            "thumb": rating.thumb if rating else None,
+            "score": rating.score if rating else None,
+            "margin": label.margin if isinstance(label, Comparison) else None,
+        }
+        insert = _insert_or_nothing(connection, LABELS).values(values).returning(LABELS.c.id)
+        label_id = connection.execute(insert).scalar_one_or_none()
+        if label_id is None:
+            return 0
+        shown = entry.shown or (None,) * len(answers)
+        links = [
+            {"label_id": label_id, "place": i, "answer_id": answer_ids[i], "rank": rank, "shown": shown[i]}
+            for i, (_, rank) in enumerate(parts(label))
+        ]
+        if links:
+            connection.execute(LABEL_ANSWERS.insert(), links)
+        return 1
+
+    def _once(self, connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> list[int]:
+        """Ids of rows that are inserted unless they are there; in one order always, so that no two writers deadlock."""
+        for row in sorted(rows, key=lambda row: str(row["digest"])):
+            connection.execute(_insert_or_nothing(connection, table).values(row))
+        wanted = [row["digest"] for row in rows]
+        query = sa.select(table.c.digest, table.c.id).where(table.c.digest.in_(wanted))
+        found = {row.digest: row.id for row in connection.execute(query)}
+        return [found[name] for name in wanted]
+
+    def _read(self, connection: sa.Connection, condition: Any) -> Iterator[Entry]:
+        joined = (
+            sa.select(LABEL_ANSWERS, ANSWERS.c.content, ANSWERS.c.model, ANSWERS.c.checkpoint)
+            .join(ANSWERS, ANSWERS.c.id == LABEL_ANSWERS.c.answer_id)
+            .join(LABELS, LABELS.c.id == LABEL_ANSWERS.c.label_id)
+            .where(condition)
+            .order_by(LABEL_ANSWERS.c.label_id, LABEL_ANSWERS.c.place)
+        )
+        answers: dict[int, list[Any]] = {}
+        for row in connection.execute(joined):
+            answers.setdefault(row.label_id, []).append(row)
+        query = (
+            sa.select(LABELS, PROMPTS.c.content)
+            .join(PROMPTS, PROMPTS.c.id == LABELS.c.prompt_id)
+            .where(condition)
+            .order_by(LABELS.c.id)
+        )
+        for row in connection.execute(query):
+            rows = answers.get(row.id, [])
+            label = make_label(
+                row.kind,
+                _text(row.content),
+                tuple(Answer(_text(a.content), a.model, a.checkpoint) for a in rows),
+                tuple(a.rank for a in rows),
+                row.annotator,
+                row.thumb,
+                row.score,
+                row.margin,
+            )
+            shown = tuple(a.shown for a in rows if a.shown is not None)
+            yield Entry(label, row.submission, row.item, shown, row.created, row.undone or "")
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sa.exc.SQLAlchemyError as error:
+            raise database_error(error, self.where) from error
+
+
+def _insert_or_nothing(connection: sa.Connection, table: sa.Table) -> Any:
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert
+
+        return insert(table).on_conflict_do_nothing()
+    from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+    return sqlite_insert(table).on_conflict_do_nothing()
+
+
+def _json(text: Text) -> str:
+    value = text if isinstance(text, str) else [dict(m) for m in text]
+    found = json.dumps(value, ensure_ascii=False, sort_keys=True)
+    try:
+        found.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair, which a model's bytes may decode to
+        return json.dumps(value, sort_keys=True)
+    return found
+
+
+def _text(content: str) -> Text:
+    value = json.loads(content)
+    return value if isinstance(value, str) else tuple(value)

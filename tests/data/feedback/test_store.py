@@ -1,0 +1,216 @@
+"""The store on both databases: nothing twice, nothing lost, everything comes back as it went in."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from hone.core.errors import HoneError
+from hone.core.feedback import Answer, Comparison, Demonstration, Label, Ranking, Rating, Skip
+from hone.data.feedback.entries import Entry
+from hone.data.feedback.reading import entries_of, read_feedback
+from hone.data.feedback.store import FeedbackStore
+
+A, B, C = Answer("é <b>a</b>", "m", "step-10"), Answer("b\x00\ud800", "m"), Answer("c", "人")
+CHAT = ({"role": "user", "content": "hi"}, {"role": "system", "content": "x", "name": "n"})
+LABELS: list[Label] = [
+    Comparison("p", A, B, annotator="ann", margin=0.5),
+    Comparison("p", B, A, tie=True, annotator="bob"),
+    Comparison(CHAT, Answer([{"role": "assistant", "content": "a"}, *CHAT]), B),
+    Ranking("p", (A, B, C), (2, 1, 2), "ann"),
+    Rating("q", A, thumb=False, annotator="ann"),
+    Rating("q", A, score=-1.5),
+    Demonstration("q", C, corrected=A, annotator="ann"),
+    Demonstration(CHAT, B),
+    Skip("p", (A, B), "ann"),
+]
+
+
+def entry(number: int, annotator: str = "ann", item: str = "", label: Label | None = None) -> Entry:
+    return Entry(label or Comparison(f"prompt {number}", A, B, annotator=annotator), f"{annotator}-{number}", item)
+
+
+def test_every_kind_comes_back_as_it_went_in(database: str) -> None:
+    store = FeedbackStore(database)
+    written = [Entry(x, f"id {i}", f"item {i}", (), "2026-01-01T00:00:00.000+00:00") for i, x in enumerate(LABELS)]
+    written[0] = Entry(LABELS[0], "id 0", "item 0", (1, 0), "2026-01-01T00:00:00.000+00:00")
+    written[4] = Entry(LABELS[4], "id 4", "", (), "2026-01-01T00:00:00.000+00:00", undone="2026-01-02")
+    assert store.add_many(written) == len(LABELS)
+    assert store.entries(undone=True) == written
+    assert store.labels() == [x for i, x in enumerate(LABELS) if i != 4]
+    assert [type(c) for c in store.comparisons()] == [Comparison] * 6
+    store.close()
+    again = FeedbackStore(database)  # a restart
+    assert again.entries(undone=True) == written
+    again.close()
+
+
+def test_one_id_is_stored_once_whatever_it_says(database: str) -> None:
+    store = FeedbackStore(database)
+    assert store.add(entry(1)) is True
+    assert store.add(entry(1)) is False
+    assert store.add(Entry(Comparison("other", C, A), "ann-1")) is False
+    assert store.labels() == [entry(1).label]
+    assert store.add_many([entry(1), entry(2), entry(2)]) == 1
+    with pytest.raises(HoneError, match="without an id"):
+        store.add_many([entry(3), Entry(LABELS[0], "")])
+    assert len(store.entries()) == 2  # all or none: number 3 is not there
+    store.close()
+
+
+def test_a_person_answers_a_question_once_however_many_tabs(database: str) -> None:
+    store = FeedbackStore(database)
+    assert store.add(Entry(Comparison("p", A, B, annotator="ann"), "tab 1", "item"))
+    assert not store.add(Entry(Comparison("p", B, A, annotator="ann"), "tab 2", "item"))
+    assert store.add(Entry(Comparison("p", B, A, annotator="bob"), "bob", "item"))
+    assert (store.answered("ann"), store.answered("eve"), store.answered()) == ({"item"}, set(), {"item"})
+    assert store.counts() == [("ann", "comparison", 1), ("bob", "comparison", 1)]
+    store.close()
+
+
+def test_undo_takes_back_ones_own_last_label_and_keeps_it(database: str) -> None:
+    store = FeedbackStore(database)
+    store.add_many([entry(1, item="i"), entry(2, item="j"), entry(3, annotator="bob", item="i"), entry(4)])
+    before = store.stamp()
+    taken = store.undo("ann")
+    assert taken is not None and taken.id == "ann-2" and taken.undone
+    assert store.stamp() != before
+    assert [e.id for e in store.entries()] == ["ann-1", "bob-3", "ann-4"]
+    assert [e.id for e in store.entries(undone=True)] == ["ann-1", "ann-2", "bob-3", "ann-4"]
+    assert store.answered("ann") == {"i"}
+    assert store.add(Entry(Comparison("p", B, A, annotator="ann"), "second thought", "j"))
+    assert [store.undo("ann") is not None for _ in range(3)] == [True, True, False]  # imported ones stay
+    store.close()
+
+
+def test_two_at_once_store_each_label_once(database: str) -> None:
+    """Eight threads, two stores, the same hundred labels: one of each arrives, and each is acknowledged once."""
+    stores = [FeedbackStore(database), FeedbackStore(database)]
+    new: list[bool] = []
+
+    def write(worker: int) -> None:
+        for i in range(100):
+            new.append(stores[worker % 2].add(entry((i + 13 * worker) % 100, item=f"item {(i + 13 * worker) % 100}")))
+
+    threads = [threading.Thread(target=write, args=(w,)) for w in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(new), sum(new)) == (800, 100)
+    assert sorted(e.id for e in stores[0].entries()) == sorted(f"ann-{i}" for i in range(100))
+    for store in stores:
+        store.close()
+
+
+def test_what_was_acknowledged_survives_a_kill(database: str) -> None:
+    """A process says a number after each label is stored and is killed in the middle of it."""
+    program = f"""
+import os, sys
+from hone.core.feedback import Answer, Comparison
+from hone.data.feedback.entries import Entry
+from hone.data.feedback.store import FeedbackStore
+store = FeedbackStore({database!r})
+for i in range(10_000):
+    store.add(Entry(Comparison(f"p{{i}}", Answer("a"), Answer("b")), f"id {{i}}"))
+    os.write(1, b"%d\\n" % i)
+"""
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    said = [int(process.stdout.readline()) for _ in range(40)]
+    process.kill()
+    said += [int(line) for line in process.stdout.read().split()]
+    process.wait()
+    process.stdout.close()
+    store = FeedbackStore(database)
+    found = [int(e.id.split()[1]) for e in store.entries()]
+    assert found[: len(said)] == said and len(found) <= len(said) + 1
+    store.close()
+
+
+def test_verdicts_say_who_met_whom(database: str) -> None:
+    store = FeedbackStore(database)
+    store.add_many(Entry(x, f"{i}", "item") for i, x in enumerate(LABELS[:4]))
+    found = [(annotator, item, sorted(players)) for _, _, annotator, item, players in store.verdicts()]
+    assert found[0] == ("ann", "item", [("m", 2), ("m@step-10", 1)])
+    assert found[1] == ("bob", "item", [("m", 1), ("m@step-10", 1)])
+    assert [players for *_, players in found][2] == [("", 1), ("m", 2)]
+    store.close()
+
+
+def test_a_database_of_another_version_is_refused(database: str) -> None:
+    import sqlalchemy as sa
+
+    store = FeedbackStore(database)
+    store.add(entry(1))
+    with store.engine.begin() as connection:
+        connection.execute(sa.text("UPDATE hone_schema SET version = 7"))
+    store.close()
+    with pytest.raises(HoneError, match=r"another version.*version 7.*expected version 1"):
+        FeedbackStore(database)
+
+
+def test_a_locked_database_is_one_clear_error_and_loses_nothing(database: str) -> None:
+    import sqlalchemy as sa
+
+    store, other = FeedbackStore(database, wait=0.3), FeedbackStore(database)
+    store.add(entry(1))
+    lock = "LOCK TABLE hone_labels" if other.engine.dialect.name == "postgresql" else "SELECT 1"
+    with other.engine.execution_options(hone_writes=True).begin() as connection:
+        connection.execute(sa.text(lock))
+        with pytest.raises(HoneError, match="locked by another program"):
+            store.add(entry(2))
+    assert store.add(entry(2))
+    assert [e.id for e in other.entries()] == ["ann-1", "ann-2"]
+    store.close()
+    other.close()
+
+
+def test_what_is_no_database(tmp_path: Path) -> None:
+    (tmp_path / "x.db").write_text("this is a text " * 100)
+    (tmp_path / "folder.db").mkdir()
+    for where, said in (
+        (tmp_path / "x.db", "no SQLite database"),
+        (tmp_path / "folder.db", "cannot be used"),
+        ("mysql://localhost/x", "unknown kind"),
+        ("postgresql://nobody@127.0.0.1:1/x?connect_timeout=2", "cannot be used"),
+    ):
+        with pytest.raises(HoneError, match=said):
+            FeedbackStore(where)
+
+
+def test_sqlite_is_durable_and_its_references_hold(tmp_path: Path) -> None:
+    store = FeedbackStore(tmp_path / "new" / "f.db")
+    with store.engine.begin() as connection:
+        pragmas = [
+            connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys")
+        ]
+    assert pragmas == ["wal", 2, 1]
+    store.close()
+    with sqlite3.connect(tmp_path / "new" / "f.db") as plain:
+        assert plain.execute("SELECT version FROM hone_schema").fetchall() == [(1,)]
+    plain.close()
+
+
+def test_importing_a_file_twice_stores_it_once_but_equal_rows_stay(database: str) -> None:
+    row = {"prompt": "p", "chosen": "a", "rejected": "b"}
+    store = FeedbackStore(database)
+    rows = [row, row, {**row, "annotator": "ann"}]
+    assert store.add_many(entries_of(rows, "x").entries) == 3
+    assert store.add_many(entries_of(rows, "y").entries) == 0
+    assert store.add_many(entries_of([*rows, row], "z").entries) == 1
+    store.close()
+    read = read_feedback(database)
+    assert (len(read.labels), read.left_out) == (4, [])
+
+
+def test_a_database_that_is_not_there_is_not_made_by_reading(tmp_path: Path) -> None:
+    with pytest.raises(HoneError, match="no feedback database"):
+        read_feedback(str(tmp_path / "x.db"))
+    assert list(tmp_path.iterdir()) == []
