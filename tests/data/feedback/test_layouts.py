@@ -212,7 +212,7 @@ def test_the_real_human_comparisons() -> None:
     ]
     assert len(several) == 5  # these part before their last turn
     text = read_feedback(str(REAL), dialogues="text")
-    rows = [json.loads(line) for line in gzip.open(REAL, "rt")]
+    rows = [json.loads(line) for line in gzip.decompress(REAL.read_bytes()).decode().splitlines()]
     whole = {(str(c.prompt) + str(c.chosen.text), str(c.prompt) + str(c.rejected.text)) for c in text.comparisons}
     assert whole <= {(row["chosen"], row["rejected"]) for row in rows}
     assert all(str(c.prompt).endswith("\n\nAssistant:") for c in text.comparisons)
