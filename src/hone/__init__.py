@@ -9,7 +9,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hone.algorithms.cispo import CISPO as CISPO
+    from hone.algorithms.dapo import DAPO as DAPO
+    from hone.algorithms.dr_grpo import DrGRPO as DrGRPO
     from hone.algorithms.grpo import GRPO as GRPO
+    from hone.algorithms.gspo import GSPO as GSPO
+    from hone.algorithms.reinforce import REINFORCE as REINFORCE
     from hone.algorithms.rejection import Rejection as Rejection
     from hone.algorithms.rloo import RLOO as RLOO
     from hone.engines.base import Sampling as Sampling
@@ -20,8 +25,13 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Addition": "hone.envs.tasks.addition",
+    "CISPO": "hone.algorithms.cispo",
+    "DAPO": "hone.algorithms.dapo",
+    "DrGRPO": "hone.algorithms.dr_grpo",
     "GRPO": "hone.algorithms.grpo",
+    "GSPO": "hone.algorithms.gspo",
     "Questions": "hone.envs.tasks.questions",
+    "REINFORCE": "hone.algorithms.reinforce",
     "RLOO": "hone.algorithms.rloo",
     "Rejection": "hone.algorithms.rejection",
     "Sampling": "hone.engines.base",

@@ -1,14 +1,17 @@
-"""GRPO and RLOO give TRL's loss, gradient and advantages on the same tensors."""
+"""The policy gradients give TRL's loss, gradient and advantages on the same tensors."""
 
 from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from reducing import total_loss, with_advantages
 from torch import Tensor
 
-from hone.algorithms.grpo import GRPO
-from hone.algorithms.rloo import RLOO
+from hone import CISPO, DAPO, GRPO, GSPO, RLOO, DrGRPO
+from hone.algorithms._policy_gradient import PolicyGradient
 from hone.core.batch import Batch
 
 trl_peer = pytest.importorskip("trl_peer")
@@ -63,11 +66,19 @@ REWARD = torch.tensor([1.0, 0.0, 0.5, 0.0, 0.0, 2.0])
 
 
 def ours(
-    algorithm: GRPO | RLOO, reward: Tensor, old: Tensor | None, fresh: Tensor, ref: Tensor
+    algorithm: PolicyGradient,
+    reward: Tensor,
+    old: Tensor | None,
+    fresh: Tensor,
+    ref: Tensor,
+    sampler: Tensor | None = None,
 ) -> tuple[float, Tensor]:
     """Loss, and its gradient with respect to the completions' log-probs, in TRL's order of rows."""
     leaf = fresh.clone().requires_grad_()
-    batch = with_advantages(algorithm, batch_of(reward, old, ref))
+    batch = batch_of(reward, old, ref)
+    if sampler is not None:
+        batch = batch.with_(behaviour_logprob=torch.cat([torch.zeros(len(leaf), 1), sampler], 1)[ORDER])
+    batch = with_advantages(algorithm, batch)
     logprob = torch.cat([torch.zeros(len(leaf), 1), leaf], 1)[ORDER]
     loss, _ = total_loss(algorithm, batch, logprob)
     assert leaf.grad is not None
@@ -91,6 +102,7 @@ def check_same(ours_: tuple[float, Tensor], theirs: Tensor, leaf: Tensor) -> Non
         ("bnpo", "group", {"normaliser": "tokens"}),
         ("dapo", "group", {"normaliser": "tokens"}),
         ("dr_grpo", "none", {"normaliser": WIDTH + 3, "advantage": "centred"}),
+        ("dapo", "batch", {"normaliser": "tokens", "advantage": "batch_std"}),
     ],
 )
 def test_grpo(beta: float, on_policy: bool, loss_type: str, scale: str, options: dict[str, object]) -> None:
@@ -103,6 +115,65 @@ def test_grpo(beta: float, on_policy: bool, loss_type: str, scale: str, options:
     theirs = trl_peer.grpo_loss(leaf, given, ref, advantage, MASK, beta, loss_type)
     algorithm = GRPO(clip_high=0.28, beta=beta, **options)  # type: ignore[arg-type]
     check_same(ours(algorithm, REWARD, given, fresh, ref), theirs, leaf)
+
+
+MEMBERS: list[tuple[PolicyGradient, str, str, dict[str, object]]] = [
+    (DAPO(), "dapo", "group", {}),
+    (DAPO(beta=0.04), "dapo", "group", {}),
+    (DrGRPO(length=WIDTH + 3, clip_high=0.28), "dr_grpo", "none", {}),
+    (
+        GSPO(clip_low=0.1, clip_high=0.15),
+        "grpo",
+        "group",
+        {"importance_sampling_level": "sequence", "epsilon_low": 0.1, "epsilon_high": 0.15},
+    ),
+    (GSPO(), "grpo", "group", {"importance_sampling_level": "sequence", "epsilon_low": 3e-4, "epsilon_high": 4e-4}),
+    (CISPO(clip_high=0.4), "cispo", "group", {"epsilon_high": 1.4}),
+    (CISPO(clip_high=0.4, beta=0.1), "cispo", "group", {"epsilon_high": 1.4}),
+    (GRPO(clip_high=0.28, dual_clip=1.5), "grpo", "group", {"delta": 1.5}),
+    (DAPO(dual_clip=1.5), "dapo", "group", {"delta": 1.5}),
+]
+
+
+@pytest.mark.parametrize(("algorithm", "loss_type", "scale", "settings"), MEMBERS)
+@pytest.mark.parametrize("apart", [0.1, 0.7])
+@pytest.mark.parametrize("correction", ["none", "truncate", "mask"])
+def test_the_family(
+    algorithm: PolicyGradient, loss_type: str, scale: str, settings: dict[str, object], apart: float, correction: str
+) -> None:
+    fresh, old, ref = columns(apart)
+    sampler = old + 0.5 * torch.randn(old.shape, generator=torch.Generator().manual_seed(2))
+    advantage = trl_peer.advantages(
+        "grpo", REWARD, SAMPLES, scale_rewards=scale, old_logprob=old, ref_logprob=ref, mask=MASK
+    )
+    weight = None
+    if correction != "none":
+        if algorithm.level != "token":
+            pytest.skip("TRL weighs sequences by the product of their ratios, GSPO by the geometric mean")
+        mode, low, high = ("token_truncate", None, 1.2) if correction == "truncate" else ("token_mask", 0.7, 1.3)
+        weight = trl_peer.sampler_weights(old, sampler, MASK, mode, low, high)
+        assert bool((weight[MASK] == (1.2 if correction == "truncate" else 0.0)).any())
+        more: Any = {"tis": 1.2} if correction == "truncate" else {"mis": (0.7, 1.3)}
+        algorithm = replace(algorithm, **more)
+    leaf = fresh.clone().requires_grad_()
+    theirs = trl_peer.grpo_loss(leaf, old, ref, advantage, MASK, algorithm.beta, loss_type, weight, **settings)
+    check_same(ours(algorithm, REWARD, old, fresh, ref, sampler), theirs, leaf)
+
+
+@pytest.mark.parametrize(
+    ("mode", "low", "high", "algorithm"),
+    [("sequence_truncate", None, 1.5, RLOO(tis=1.5)), ("sequence_mask", 0.5, 2.0, RLOO(mis=(0.5, 2.0)))],
+)
+def test_a_sequence_is_weighed_as_a_whole(mode: str, low: float | None, high: float, algorithm: RLOO) -> None:
+    """RLOO's correction is TRL's for whole sequences: exactly on-policy the gradient is the weighted advantage."""
+    fresh, _, ref = columns(0.0)
+    sampler = fresh + 0.4 * torch.randn(fresh.shape, generator=torch.Generator().manual_seed(4))
+    weight = trl_peer.sampler_weights(fresh, sampler, MASK, mode, low, high).squeeze(1)
+    assert len(set(weight.tolist())) > 2
+    _, gradient = ours(algorithm, REWARD, fresh, fresh, ref, sampler)
+    advantage = trl_peer.advantages("rloo", REWARD, SAMPLES, old_logprob=fresh, ref_logprob=ref, mask=MASK)
+    expected = torch.where(MASK, -(weight * advantage / len(REWARD))[:, None], torch.zeros(()))
+    torch.testing.assert_close(gradient, expected, atol=1e-6, rtol=1e-5)
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.05])
@@ -120,6 +191,7 @@ def test_rloo(beta: float, apart: float) -> None:
     [
         ("grpo", GRPO(), {}),
         ("grpo", GRPO(advantage="centred"), {"scale_rewards": "none"}),
+        ("grpo", GRPO(advantage="batch_std"), {"scale_rewards": "batch"}),
         ("rloo", RLOO(), {}),
         ("rloo", RLOO(beta=0.05), {"beta": 0.05}),
     ],
@@ -128,7 +200,7 @@ def test_rloo(beta: float, apart: float) -> None:
     "reward", [[1.0, float("nan"), 0.0, 0.0, 0.0, 0.0], [float("nan"), 1.0, float("nan"), 0.25, 0.5, -1.0]]
 )
 def test_advantages_with_failed_rewards(
-    kind: str, algorithm: GRPO | RLOO, more: dict[str, float], reward: list[float]
+    kind: str, algorithm: PolicyGradient, more: dict[str, float], reward: list[float]
 ) -> None:
     _, old, ref = columns(0.0)
     given = torch.tensor(reward)

@@ -14,10 +14,9 @@ from random_batches import Act, Episode, build, episode_lists
 from reducing import total_loss, with_advantages
 from torch import Tensor
 
+from hone import CISPO, DAPO, GRPO, GSPO, REINFORCE, RLOO, DrGRPO
 from hone.algorithms.base import Algorithm
-from hone.algorithms.grpo import GRPO
 from hone.algorithms.nll import NLL
-from hone.algorithms.rloo import RLOO
 from hone.core.types import Completion, Scored, Trajectory, Turn
 from hone.rollout.rows import to_batch
 
@@ -30,6 +29,12 @@ from hone.rollout.rows import to_batch
         GRPO(normaliser=4),
         RLOO(),
         RLOO(beta=0.1),
+        RLOO(tis=1.5),
+        DAPO(mis=(0.5, 2.0)),
+        DrGRPO(length=4, tis=1.5),
+        GSPO(clip_low=0.1, clip_high=0.2, tis=1.5),
+        CISPO(),
+        REINFORCE(beta=0.1),
         NLL(),
         PPO(),
         PPO(clock="turn"),
@@ -40,6 +45,7 @@ from hone.rollout.rows import to_batch
 @given(specs=episode_lists(), shuffle=st.integers(0, 99))
 def test_micro_batches_give_the_gradient_of_the_whole(algorithm: Algorithm, specs: list[Episode], shuffle: int) -> None:
     batch, logprob = build(specs, shuffle)
+    batch = batch.with_(behaviour_logprob=batch.need("ref_logprob") * batch.sampled)  # so that tis and mis have work
     batch = with_advantages(algorithm, batch)
     rows = list(range(len(batch)))
     groups = [[b for b in rows if int(batch.group[b]) == g] for g in sorted(set(batch.group.tolist()))]
@@ -61,7 +67,11 @@ def test_micro_batches_give_the_gradient_of_the_whole(algorithm: Algorithm, spec
             assert torch.allclose(value_slope, whole[2], atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("algorithm", [GRPO(beta=0.1), RLOO(), NLL(), PPO()], ids=str)
+@pytest.mark.parametrize(
+    "algorithm",
+    [GRPO(beta=0.1), RLOO(), DAPO(), DrGRPO(length=9), GSPO(tis=2.0), CISPO(), REINFORCE(), NLL(), PPO()],
+    ids=str,
+)
 @pytest.mark.parametrize("failed", [0, 2])
 def test_law_4_nothing_to_train_is_zero_loss_with_a_graph(algorithm: Algorithm, failed: int) -> None:
     act = Act(1, [0.5, 1.0], [-1.0, -2.0], [-1.0, -2.5], [-1.5, -2.0], 1.0, False)
@@ -89,11 +99,14 @@ def test_an_episode_in_sliding_windows_shares_one_advantage_and_one_ratio() -> N
     batch = to_batch([sliding([0.0, 0.5, 1.0], 4), sliding([0.0, 0.0, 0.5], 4)], pad_id=0)
     assert len(batch) == 4
     # summed rewards 1.5 and .5: centred ±.5, leave-one-out ±1, the same on both rows of an episode
-    for algorithm, expected in ((GRPO(advantage="centred"), 0.5), (RLOO(), 1.0)):
+    # (z-score: ±.5 / (√.5 + 1e-4); REINFORCE's other episodes are here the group's)
+    z = 0.5 / (0.5**0.5 + 1e-4)
+    alone: list[tuple[Algorithm, float]] = [(RLOO(), 1.0), (REINFORCE(), 1.0), (GSPO(), z), (CISPO(), z), (DAPO(), z)]
+    for algorithm, expected in ((GRPO(advantage="centred"), 0.5), (DrGRPO(length=9), 0.5), *alone):
         credited = with_advantages(algorithm, batch)
         assert credited.advantage is not None
         signs = torch.tensor([1.0, 1.0, -1.0, -1.0])[:, None]
-        assert torch.equal(credited.advantage, expected * signs * batch.sampled)
+        assert torch.allclose(credited.advantage, expected * signs * batch.sampled)
     # one token of each row moves by .1, so the ratio of the whole episode is e^.2: the clip stops the first
     logprob = batch.behaviour_logprob.clone()
     moved = (batch.tokens == 5) & ((batch.turn == 0) | (batch.turn == 2))

@@ -10,12 +10,13 @@ from ppo_for_tests import PPO
 from random_batches import Act, Episode, build
 from reducing import total_loss, with_advantages
 
+from hone import CISPO, DAPO, GRPO, GSPO, REINFORCE, RLOO, DrGRPO
+from hone.algorithms._policy_gradient import PolicyGradient
 from hone.algorithms.base import Algorithm
-from hone.algorithms.grpo import GRPO
 from hone.algorithms.nll import NLL
-from hone.algorithms.rloo import RLOO
 from hone.core.config import build_named, plain
 from hone.core.errors import HoneError
+from hone.core.resolve import short_name
 
 
 def test_every_algorithm_satisfies_the_protocol() -> None:
@@ -34,19 +35,70 @@ def test_needs_follow_from_the_options() -> None:
     assert PPO().needs == {"old_logprob", "value"}
 
 
-@pytest.mark.parametrize("algorithm", [GRPO, RLOO])
+def test_the_family_s_units_and_baselines() -> None:
+    family: list[Algorithm] = [DAPO(), DrGRPO(length=8), GSPO(), CISPO(), REINFORCE()]
+    assert [a.unit for a in family] == ["token", "token", "group", "token", "token"]
+    assert [a.group_baseline for a in family] == [True, True, True, True, False]
+
+
+@pytest.mark.parametrize("algorithm", [GRPO, RLOO, DAPO, GSPO, CISPO, REINFORCE])
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
+        ({"tis": 0.0}, "tis must be positive"),
+        ({"mis": (1.1, 2.0)}, "mis must be two bounds around 1"),
+        ({"mis": (-0.1, 2.0)}, "mis must be two bounds around 1"),
+        ({"tis": 2.0, "mis": (0.5, 2.0)}, "set one of them"),
+        ({"kl": "k2"}, "kl and kl_in have no effect while beta is 0"),
         ({"clip_low": -0.1}, "clip_low must lie between 0 and 1"),
         ({"clip_low": 1.5}, "clip_low must lie between 0 and 1"),
         ({"clip_high": -0.1}, "clip_high must not be negative"),
         ({"beta": -0.1}, "beta must not be negative"),
     ],
 )
-def test_refused_options(algorithm: type[GRPO | RLOO], options: dict[str, float], sentence: str) -> None:
+def test_refused_options(algorithm: type[PolicyGradient], options: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
-        algorithm(**options)  # type: ignore[arg-type]
+        algorithm(**options)
+
+
+def test_a_dual_clip_lies_above_the_clip() -> None:
+    with pytest.raises(ValueError, match=r"dual_clip must be above 1 \+ clip_high = 1.28, not 1.28"):
+        DAPO(dual_clip=1.28)
+    with pytest.raises(TypeError, match="dual_clip"):  # every ratio of CISPO is bounded already
+        CISPO(dual_clip=4.0)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"name": "dapo"}, DAPO()),
+        ({"name": "dr_grpo", "length": 8, "tis": 2}, DrGRPO(length=8, tis=2.0)),
+        ({"name": "gspo", "mis": [0.5, 2.0]}, GSPO(mis=(0.5, 2.0))),
+        ({"name": "cispo", "clip_high": 1.0}, CISPO(clip_high=1.0)),
+        (
+            {"name": "reinforce", "advantage": "zscore", "normaliser": "tokens"},
+            REINFORCE(advantage="zscore", normaliser="tokens"),
+        ),
+        ({"name": "grpo", "dual_clip": 4.0}, GRPO(dual_clip=4.0)),
+    ],
+)
+def test_members_by_their_names(values: dict[str, Any], expected: PolicyGradient) -> None:
+    assert build_named(values, "hone.algorithms", "algorithm") == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"name": "dr_grpo"}, "length"),
+        ({"name": "dr_grpo", "length": 0}, "length must be at least 1"),
+        ({"name": "cispo", "dual_clip": 4.0}, "unknown key"),
+        ({"name": "gspo", "normaliser": "tokens"}, "unknown key"),
+        ({"name": "rloo", "kl": "k3"}, "no effect while beta is 0"),
+    ],
+)
+def test_members_refuse_what_they_do_not_have(values: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(HoneError, match=sentence):
+        build_named(values, "hone.algorithms", "algorithm")
 
 
 @pytest.mark.parametrize(
@@ -72,12 +124,17 @@ def test_refused_in_toml(values: dict[str, Any], sentence: str) -> None:
         GRPO(0.1, 0.28, 0.04, "k2", "reward", "centred", 512),
         GRPO(normaliser="tokens"),
         RLOO(0.1, 0.3, 0.05),
+        DAPO(0.1, 0.3, dual_clip=4.0),
+        DrGRPO(length=17, mis=(0.5, 2.0)),
+        GSPO(tis=2.0),
+        CISPO(0.5, 3.0, 0.1, "k2"),
+        REINFORCE(beta=0.1),
         NLL(),
     ],
     ids=str,
 )
-def test_to_toml_and_back(algorithm: GRPO | RLOO | NLL) -> None:
-    table = plain(algorithm) | {"name": type(algorithm).__name__.lower()}
+def test_to_toml_and_back(algorithm: PolicyGradient | NLL) -> None:
+    table = plain(algorithm) | {"name": short_name(algorithm, "hone.algorithms")}
     assert build_named(table, "hone.algorithms", "algorithm") == algorithm
 
 

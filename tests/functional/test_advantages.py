@@ -9,7 +9,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hone.functional.advantages import batch_mean, group_centred, group_zscore, leave_one_out, whiten
+from hone.functional.advantages import (
+    batch_mean,
+    group_centred,
+    group_centred_batch_scaled,
+    group_zscore,
+    leave_one_out,
+    whiten,
+)
 
 ALL = torch.ones(4, dtype=torch.bool)
 ONE_GROUP = torch.zeros(4, dtype=torch.int64)
@@ -34,7 +41,9 @@ def test_a_failed_reward_is_in_no_baseline_and_gets_zero() -> None:
     assert group_zscore(reward, ONE_GROUP, valid).tolist() == pytest.approx([0, 0, -1 / 1.0001, 1 / 1.0001])
 
 
-@pytest.mark.parametrize("estimate", [group_centred, group_zscore, leave_one_out, batch_mean])
+@pytest.mark.parametrize(
+    "estimate", [group_centred, group_zscore, leave_one_out, batch_mean, group_centred_batch_scaled]
+)
 @pytest.mark.parametrize(
     ("reward", "valid"),
     [([0.1, 0.1, 0.1, 0.1], [1, 1, 1, 1]), ([0.7, NAN, NAN, NAN], [1, 0, 0, 0]), ([NAN] * 4, [0] * 4)],
@@ -54,7 +63,7 @@ def test_against_the_statistics_module(given_rows: list[tuple[float, int, bool]]
     reward = torch.tensor([r if ok else NAN for r, _, ok in given_rows])
     group = torch.tensor([g for _, g, _ in given_rows], dtype=torch.int64)
     valid = torch.tensor([ok for _, _, ok in given_rows], dtype=torch.bool)
-    centred, zscore, alone, whole = [], [], [], []
+    centred, zscore, alone, whole, scaled = (list[float]() for _ in range(5))
     everybody = [r for r, _, ok in given_rows if ok]
     for i, (r, g, ok) in enumerate(given_rows):
         members = [x for x, other, fine in given_rows if fine and other == g]
@@ -64,11 +73,13 @@ def test_against_the_statistics_module(given_rows: list[tuple[float, int, bool]]
         zscore.append((r - statistics.mean(members)) / (statistics.stdev(members) + 1e-4) if signal else 0.0)
         alone.append(r - statistics.mean(others) if signal else 0.0)
         whole.append(r - statistics.mean(everybody) if ok else 0.0)
+        scaled.append((r - statistics.mean(members)) / (statistics.stdev(everybody) + 1e-4) if signal else 0.0)
     for estimate, expected in (
         (group_centred, centred),
         (group_zscore, zscore),
         (leave_one_out, alone),
         (batch_mean, whole),
+        (group_centred_batch_scaled, scaled),
     ):
         assert estimate(reward, group, valid).tolist() == pytest.approx(expected, abs=1e-5)
 

@@ -8,15 +8,18 @@ import pytest
 import torch
 from random_batches import Act, Episode, build
 
-from hone.functional.episodes import Episodes
 from hone.functional.losses import (
     clipped_surrogate,
     clipped_value_loss,
     entropy,
     is_clipped,
     log_ratio,
+    log_ratio_at,
+    masked_weight,
     negative_log_likelihood,
-    sequence_log_ratio,
+    ratio_of,
+    truncated_weight,
+    weighted_logprob,
 )
 
 
@@ -48,9 +51,52 @@ def test_sequence_ratio_sums_over_rows() -> None:
         return Act(1, zeros, logprob, zeros, zeros, 0.0, restart)
 
     batch, logprob_BT = build([Episode(0, [act([1, 2], False), act([4], True)]), Episode(0, [act([8], False)])])
-    made = sequence_log_ratio(Episodes.index(batch, batch.train), logprob_BT, batch.train)
+    made = log_ratio_at("sequence", batch, logprob_BT)
     assert sorted(made[batch.train].tolist()) == [7, 7, 7, 8]
     assert made[~batch.train].eq(0).all()
+    mean = log_ratio_at("sequence_mean", batch, logprob_BT)
+    assert sorted(mean[batch.train].tolist()) == pytest.approx([7 / 3, 7 / 3, 7 / 3, 8])
+    assert log_ratio_at("token", batch, logprob_BT) is logprob_BT
+
+
+def test_a_dual_clip_bounds_negative_advantages_and_nothing_else() -> None:
+    ratio = torch.tensor([0.5, 2.0, 3.9, 4.1, 50.0, 50.0], requires_grad=True)
+    advantage = torch.tensor([-2.0, -2.0, -2.0, -2.0, -2.0, 2.0])
+    loss = clipped_surrogate(ratio, advantage, 0.2, 0.3, 4.0)
+    assert loss.tolist() == pytest.approx([1.6, 4.0, 7.8, 8.0, 8.0, -2.6])
+    loss.sum().backward()  # type: ignore[no-untyped-call]
+    assert ratio.grad is not None
+    assert ratio.grad.tolist() == [0.0, 2.0, 2.0, 0.0, 0.0, 0.0]
+    assert is_clipped(ratio.detach(), advantage, 0.2, 0.3, 4.0).tolist() == [True, False, False, True, True, True]
+    # dual-clip PPO as its paper writes it, for negative advantages
+    paper = -torch.maximum(torch.minimum(ratio * advantage, ratio.clamp(0.8, 1.3) * advantage), 4.0 * advantage)
+    assert loss[:5].tolist() == pytest.approx(paper[:5].tolist())
+
+
+def test_a_ratio_beyond_floating_point_is_clipped_without_a_nan() -> None:
+    logprob = torch.tensor([200.0, 200.0], requires_grad=True)
+    loss = clipped_surrogate(ratio_of(logprob), torch.tensor([1.0, 0.0]), 0.2, 0.2)
+    loss.sum().backward()  # type: ignore[no-untyped-call]
+    assert loss.tolist() == pytest.approx([-1.2, 0.0])
+    assert logprob.grad is not None
+    assert logprob.grad.tolist() == [0.0, 0.0]
+
+
+def test_the_weights_of_a_sampler() -> None:
+    ratio = torch.tensor([0.0, 0.4, 0.5, 1.0, 2.0, 2.1, 9.0])
+    assert truncated_weight(ratio, 2.0).tolist() == pytest.approx([0.0, 0.4, 0.5, 1.0, 2.0, 2.0, 2.0])
+    assert masked_weight(ratio, 0.5, 2.0).tolist() == pytest.approx([0.0, 0.0, 0.5, 1.0, 2.0, 0.0, 0.0])
+
+
+def test_a_clipped_weight_drops_no_token() -> None:
+    logprob = torch.tensor([-1.0, -2.0, -3.0], requires_grad=True)
+    ratio = torch.tensor([0.1, 1.5, 7.0], requires_grad=True)
+    loss = weighted_logprob(logprob, ratio, torch.tensor([1.0, -2.0, 1.0]), 0.5, 4.0)
+    assert loss.tolist() == pytest.approx([0.5, -6.0, 15.0])
+    loss.sum().backward()  # type: ignore[no-untyped-call]
+    assert ratio.grad is None
+    assert logprob.grad is not None
+    assert logprob.grad.tolist() == [-0.5, 3.0, -5.0]
 
 
 def test_clipped_value_loss_takes_the_larger_error() -> None:

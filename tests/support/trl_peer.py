@@ -20,7 +20,9 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 from trl.trainer.rloo_trainer import RLOOTrainer
 
 
-def _stand_in(logprob: Tensor, ref_logprob: Tensor | None, beta: float, samples: int, **more: Any) -> Any:
+def _stand_in(
+    logprob: Tensor, ref_logprob: Tensor | None, beta: float, samples: int, *, delta: float | None = None, **more: Any
+) -> Any:
     accelerator = SimpleNamespace(
         device=torch.device("cpu"),
         process_index=0,
@@ -36,7 +38,7 @@ def _stand_in(logprob: Tensor, ref_logprob: Tensor | None, beta: float, samples:
         assert found is not None
         return found, torch.zeros_like(logprob), None
 
-    return SimpleNamespace(
+    stand_in = SimpleNamespace(
         accelerator=accelerator,
         model=model,
         ref_model=reference,
@@ -71,7 +73,7 @@ def _stand_in(logprob: Tensor, ref_logprob: Tensor | None, beta: float, samples:
         _pending_extra_logs={},
         _pending_metrics={},
         args=SimpleNamespace(
-            delta=None,
+            delta=delta,
             use_bias_correction_kl=False,
             steps_per_generation=1,
             gradient_accumulation_steps=1,
@@ -79,8 +81,9 @@ def _stand_in(logprob: Tensor, ref_logprob: Tensor | None, beta: float, samples:
             per_device_train_batch_size=None,
         ),
         _get_per_token_logps_and_entropies=score,
-        **more,
     )
+    vars(stand_in).update(more)
+    return stand_in
 
 
 def _inputs(mask: Tensor) -> dict[str, Tensor]:
@@ -102,13 +105,21 @@ def grpo_loss(
     mask: Tensor,
     beta: float,
     loss_type: str,
+    sampler_weight: Tensor | None = None,
+    **settings: Any,
 ) -> Tensor:
-    """TRL's GRPO loss with clips .2 and .28; "dr_grpo" divides by the number of columns + 3."""
-    trainer = _stand_in(logprob, ref_logprob, beta, 1, loss_type=loss_type)
+    """TRL's GRPO loss; "dr_grpo" divides by the number of columns + 3.
+
+    ``settings`` replace the trainer's: by default epsilon_low .2, epsilon_high .28, delta None, ...
+    """
+    if sampler_weight is not None:
+        settings |= {"use_vllm": True, "vllm_importance_sampling_correction": True}
+    trainer = _stand_in(logprob, ref_logprob, beta, 1, loss_type=loss_type, **settings)
     given = {
         "advantages": advantage_B,
         "old_per_token_logps": old_logprob,
         "ref_per_token_logps": ref_logprob,
+        "importance_sampling_ratio": sampler_weight,
     }
     loss = GRPOTrainer._compute_loss(trainer, trainer.model, {**_inputs(mask), **given})
     assert isinstance(loss, Tensor)
@@ -124,6 +135,25 @@ def rloo_loss(logprob: Tensor, old_logprob: Tensor, advantage_B: Tensor, mask: T
     return loss
 
 
+def sampler_weights(
+    old_logprob: Tensor, sampler_logprob: Tensor, mask: Tensor, mode: str, low: float | None, high: float | None
+) -> Tensor:
+    """TRL's correction of a sampler (vLLM) that draws by other log-probs: [B,T], or [B,1] for whole sequences."""
+    settings = {
+        "use_vllm": True,
+        "vllm_importance_sampling_correction": True,
+        "vllm_importance_sampling_mode": mode,
+        "vllm_importance_sampling_clip_min": low,
+        "vllm_importance_sampling_clip_max": high,
+    }
+    made = _generated(
+        "grpo", torch.arange(float(len(mask))), 2, old_logprob, None, mask, "group", 0.0, sampler_logprob, settings
+    )
+    found = made["importance_sampling_ratio"]
+    assert isinstance(found, Tensor)
+    return found
+
+
 def advantages(
     kind: str,
     reward_B: Tensor,
@@ -136,19 +166,37 @@ def advantages(
     mask: Tensor,
 ) -> Tensor:
     """[B] TRL's advantages of rewards (NaN: unscorable), rows group by group; kind "grpo" or "rloo"."""
-    trainer = _stand_in(old_logprob, ref_logprob, beta, samples, scale_rewards=scale_rewards)
+    made = _generated(kind, reward_B, samples, old_logprob, ref_logprob, mask, scale_rewards, beta)
+    found = made["advantages"]
+    assert isinstance(found, Tensor)
+    return found
+
+
+def _generated(
+    kind: str,
+    reward_B: Tensor,
+    samples: int,
+    old_logprob: Tensor,
+    ref_logprob: Tensor | None,
+    mask: Tensor,
+    scale_rewards: str,
+    beta: float,
+    sampler_logprob: Tensor | None = None,
+    settings: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """What TRL makes of generated completions before the loss."""
+    trainer = _stand_in(old_logprob, ref_logprob, beta, samples, scale_rewards=scale_rewards, **settings or {})
     lengths = mask.sum(-1).tolist()
     answers = [[1] * n for n in lengths]
     prompts = [[1]] * len(lengths)
     texts = [""] * len(lengths)
+    drawn = None if sampler_logprob is None else [r[:n] for r, n in zip(sampler_logprob.tolist(), lengths, strict=True)]
     trainer._calculate_rewards = lambda *args: reward_B[:, None].clone()
-    trainer.scale_rewards = scale_rewards
     if kind == "rloo":
         trainer._generate = lambda prompts_: (prompts, answers, texts)
         made = RLOOTrainer._generate_and_score_completions(trainer, [{"prompt": ""}] * len(lengths))
     else:
-        trainer._generate = lambda prompts_: (prompts, answers, None, texts, None, {}, None, None)
+        trainer._generate = lambda prompts_: (prompts, answers, None, texts, drawn, {}, None, None)
         made = GRPOTrainer._generate_and_score_completions(trainer, [{"prompt": ""}] * len(lengths))
-    found = made["advantages"]
-    assert isinstance(found, Tensor)
-    return found
+    assert isinstance(made, dict)
+    return made

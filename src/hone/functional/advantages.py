@@ -30,6 +30,17 @@ def group_zscore(reward_E: Tensor, group_E: Tensor, valid_E: Tensor, epsilon: fl
     return centred_E / (std_E + epsilon)
 
 
+def group_centred_batch_scaled(reward_E: Tensor, group_E: Tensor, valid_E: Tensor, epsilon: float = 1e-4) -> Tensor:
+    """``A_i = (r_i − mean(r of the group)) / (std(r of all valid episodes) + ε)``, sample deviation (n − 1).
+
+    Lite PPO (arXiv 2508.08221); that it is the rewards' deviation, not that of what is left of them once centred, is
+    TRL's reading (``scale_rewards="batch"``).
+    """
+    all_E, count_E, _, _ = _centred(reward_E, torch.zeros_like(group_E), valid_E)
+    std = (all_E.square().sum() / (count_E.max() - 1).clamp(min=1)).sqrt() if len(all_E) else all_E.sum()
+    return group_centred(reward_E, group_E, valid_E) / (std + epsilon)
+
+
 def leave_one_out(reward_E: Tensor, group_E: Tensor, valid_E: Tensor) -> Tensor:
     """``A_i = r_i − 1/(n−1) Σ_{j≠i} r_j`` over the valid episodes of the group (RLOO, arXiv 2402.14740).
 

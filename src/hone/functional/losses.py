@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
+from hone.core.batch import Batch
 from hone.functional.episodes import Episodes
+
+Level = Literal["token", "sequence", "sequence_mean"]
+"""What a ratio is of: a token; the episode as one action; the episode, as the geometric mean over its tokens."""
 
 
 def log_ratio(logprob_BT: Tensor, old_logprob_BT: Tensor, mask_BT: Tensor) -> Tensor:
@@ -17,25 +23,59 @@ def log_ratio(logprob_BT: Tensor, old_logprob_BT: Tensor, mask_BT: Tensor) -> Te
     return torch.where(mask_BT, logprob_BT - old_logprob_BT, torch.zeros_like(logprob_BT))
 
 
-def sequence_log_ratio(episodes: Episodes, log_ratio_BT: Tensor, mask_BT: Tensor) -> Tensor:
-    """[B,T] log-ratio of the whole episode taken as one action, ``Σ_t log ρ_t``, on each of its tokens.
+def log_ratio_at(level: Level, batch: Batch, log_ratio_BT: Tensor) -> Tensor:
+    """[B,T] the log-ratio of what a token belongs to: itself, ``Σ_t log ρ_t``, or ``1/|o| Σ_t log ρ_t``.
 
-    Sums over all rows of the episode, so a micro-batch may not split one.
+    The sums run over the train tokens of all rows of the episode, so a micro-batch may not split one.
     """
-    return episodes.spread(episodes.total(log_ratio_BT, mask_BT), mask_BT)
+    if level == "token":
+        return log_ratio_BT
+    episodes = Episodes.index(batch, batch.train)
+    total_E = episodes.total(log_ratio_BT, batch.train)
+    if level == "sequence_mean":
+        total_E = total_E / episodes.mask_EA.sum(-1).clamp(min=1)
+    return episodes.spread(total_E, batch.train)
 
 
-def clipped_surrogate(ratio: Tensor, advantage: Tensor, clip_low: float, clip_high: float) -> Tensor:
-    """``−min(ρ A, clip(ρ, 1 − ε_low, 1 + ε_high) A)``.
+def ratio_of(log_ratio: Tensor) -> Tensor:
+    """``exp``, held below infinity: a clip that stops a ratio of ∞ would still hand on a gradient of 0 · ∞."""
+    return log_ratio.clamp(max=80.0).exp()
 
-    PPO, arXiv 1707.06347; a wider clip above than below is DAPO's, arXiv 2503.14476.
+
+def clipped_surrogate(
+    ratio: Tensor, advantage: Tensor, clip_low: float, clip_high: float, dual_clip: float | None = None
+) -> Tensor:
+    """``−min(min(ρ, δ) A, clip(ρ, 1 − ε_low, 1 + ε_high) A)``; without a dual clip δ is ∞.
+
+    PPO, arXiv 1707.06347; a wider clip above than below is DAPO's, arXiv 2503.14476. δ > 1 + ε_high acts where A < 0
+    alone. It is written as INTELLECT-2's (arXiv 2505.07291); dual-clip PPO's ``max(min(ρA, clip(ρ)A), δA)`` for A < 0
+    (arXiv 1912.09729) is the same function.
     """
-    return -torch.minimum(ratio * advantage, ratio.clamp(1 - clip_low, 1 + clip_high) * advantage)
+    bounded = ratio if dual_clip is None else ratio.clamp(max=dual_clip)
+    return -torch.minimum(bounded * advantage, ratio.clamp(1 - clip_low, 1 + clip_high) * advantage)
 
 
-def is_clipped(ratio: Tensor, advantage: Tensor, clip_low: float, clip_high: float) -> Tensor:
+def is_clipped(
+    ratio: Tensor, advantage: Tensor, clip_low: float, clip_high: float, dual_clip: float | None = None
+) -> Tensor:
     """Bool: the clip is active, that is :func:`clipped_surrogate` has no gradient at this token."""
-    return ((ratio > 1 + clip_high) & (advantage > 0)) | ((ratio < 1 - clip_low) & (advantage < 0))
+    above, below = (ratio > 1 + clip_high) & (advantage > 0), (ratio < 1 - clip_low) & (advantage < 0)
+    return above | below if dual_clip is None else above | below | ((ratio > dual_clip) & (advantage < 0))
+
+
+def weighted_logprob(logprob: Tensor, ratio: Tensor, advantage: Tensor, clip_low: float, clip_high: float) -> Tensor:
+    """``−clip(ρ, 1 − ε_low, 1 + ε_high) A log π``, the weight without gradient (CISPO, arXiv 2506.13585)."""
+    return -ratio.detach().clamp(1 - clip_low, 1 + clip_high) * advantage * logprob
+
+
+def truncated_weight(ratio: Tensor, cap: float) -> Tensor:
+    """``min(ratio, cap)`` of learner to sampler: truncated importance sampling (Ionides 2008)."""
+    return ratio.clamp(max=cap)
+
+
+def masked_weight(ratio: Tensor, low: float, high: float) -> Tensor:
+    """The ratio of learner to sampler inside [low, high], 0 outside."""
+    return torch.where((ratio >= low) & (ratio <= high), ratio, torch.zeros_like(ratio))
 
 
 def clipped_value_loss(value: Tensor, old_value: Tensor, target: Tensor, clip: float) -> Tensor:
