@@ -1,0 +1,1 @@
+"""hone's speed beside that of transformers and TRL: ``python -m benchmarks.speed [SECTION ...]``."""

@@ -1,0 +1,30 @@
+"""Which options of hone there are to measure, asked of hone itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import typing
+from typing import Any
+
+
+def layouts() -> dict[str, dict[str, Any]]:
+    """Arguments of ``update`` for each layout of a training step, by a label; the default alone where there is one."""
+    from hone.training.update import update
+
+    found = {"": {}}
+    parameter = inspect.signature(update).parameters.get("layout")
+    if parameter is None:
+        return found
+    hint = typing.get_type_hints(update).get("layout")
+    for name in typing.get_args(hint):
+        if isinstance(name, str) and name != parameter.default:
+            found[f", {name}"] = {"layout": name}
+    return found
+
+
+def batch_options() -> set[str]:
+    """Keys of a recipe's ``[batch]``."""
+    from hone.training.recipe import BatchConfig
+
+    return {f.name for f in dataclasses.fields(BatchConfig)}

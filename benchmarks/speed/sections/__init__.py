@@ -1,0 +1,1 @@
+"""What is measured: one file per section, found by its name; each has ``TITLE``, ``PEERS`` and ``cases(plan)``."""
