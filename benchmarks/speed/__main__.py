@@ -20,6 +20,7 @@ from benchmarks.speed.plan import Plan
 from benchmarks.speed.tables import show, table
 
 SECTIONS = ("generation", "step", "grpo", "target", "scaling", "threads")
+QUICK = ("generation", "step", "grpo")
 PUBLISHED = machine.BENCHMARKS / "results" / "speed.json"
 
 
@@ -32,7 +33,7 @@ def main() -> None:
         result = json.loads(path.read_text())
     with tempfile.TemporaryDirectory(prefix="hone-bench-") as folder:
         plan = Plan(Path(folder), options.quick, options.threads)
-        for name in options.sections or SECTIONS:
+        for name in options.sections or (QUICK if options.quick else SECTIONS):
             result["sections"][name] = measure(name, plan, options.clock)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(result, indent=1) + "\n")  # what was measured survives a later fault
@@ -49,7 +50,8 @@ def measure(name: str, plan: Plan, clock: str) -> dict[str, Any]:
     section = importlib.import_module(f"benchmarks.speed.sections.{name}")
     began = time.monotonic()
     about = {"machine": machine.facts(), "threads": plan.threads, "quick": plan.quick, "clock": clock}
-    cases = [run_case(case, _say) for case in section.cases(plan)]
+    own = getattr(section, "run", None)
+    cases = own(plan, _say) if own else [run_case(case, _say) for case in section.cases(plan)]
     _say("")
     spent = round(time.monotonic() - began)
     return {"title": section.TITLE, "peers": list(section.PEERS), **about, "spent": spent, "cases": cases}

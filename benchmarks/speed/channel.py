@@ -28,8 +28,8 @@ class Channel:
         self._began: tuple[float, float] | None = None
         self._outside = (0.0, 0.0)
 
-    def gate(self, **facts: Any) -> None:
-        """Report what was done since the last gate, then wait.
+    def gate(self, **facts: Any) -> str:
+        """Report what was done since the last gate, then wait; returns what the parent says.
 
         The first call says that the worker is ready; memory is counted from there.
 
@@ -43,10 +43,12 @@ class Channel:
             facts = {"seconds": wall, "cpu": cpu, **facts}
         self.writer.write(json.dumps({**facts, "memory": memory(), "peak": peak_memory()}) + "\n")
         self.writer.flush()
-        if not self.reader.readline():
+        message = self.reader.readline()
+        if not message:
             raise Stopped
         self._outside = (0.0, 0.0)
         self._began = _clocks()
+        return message.rstrip("\n")
 
     @contextmanager
     def uncounted(self) -> Iterator[None]:

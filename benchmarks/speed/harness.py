@@ -39,14 +39,14 @@ class Variant:
         settings: its arguments.
         peer: it runs in the peers' environment.
         threads: OpenMP threads of the process.
-        copies: processes that do the same at the same time.
+        beside: other processes that work at the same time; the turn ends when the last has ended.
     """
 
     job: str
     settings: Mapping[str, Any]
     peer: bool = False
     threads: int = 1
-    copies: int = 1
+    beside: tuple[Variant, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Worker:
     def __init__(self, variant: Variant) -> None:
         python = str(PEER_PYTHON) if variant.peer else sys.executable
         self.variant = variant
-        self.log: IO[bytes] = tempfile.TemporaryFile()
+        self.log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed by stop)
         self.process = subprocess.Popen(
             [python, "-m", "benchmarks.speed.worker", variant.job],
             stdin=subprocess.PIPE,
@@ -92,9 +92,9 @@ class Worker:
         """Wait until it is set up."""
         return self._read(READY_SECONDS)
 
-    def go(self) -> None:
-        """Let it do its work once."""
-        self._write("go")
+    def go(self, message: str = "go") -> None:
+        """Let it do its work once; its gate returns the message."""
+        self._write(message)
 
     def done(self) -> Sample:
         """Wait until that is done."""
@@ -146,11 +146,13 @@ def run_case(case: Case, say: Callable[[str], None] = lambda text: None) -> dict
     found: dict[str, dict[str, Any]] = {}
     workers: dict[str, list[Worker]] = {}
     try:
+        say(f"{case.name}: starting {len(case.variants)} variants")
         for label, variant in case.variants.items():
-            say(f"{case.name}: starting {label}")
+            workers[label] = [Worker(v) for v in (variant, *variant.beside)]
+        for label in case.variants:
             try:
-                workers[label] = [Worker(variant) for _ in range(variant.copies)]
-                found[label] = {"ready": [w.ready() for w in workers[label]][0], "samples": []}
+                ready = [worker.ready() for worker in workers[label]]
+                found[label] = {"ready": ready[0], "samples": []}
             except WorkerError as error:
                 _drop(label, error, workers, found)
         began = time.monotonic()
@@ -174,13 +176,13 @@ def run_case(case: Case, say: Callable[[str], None] = lambda text: None) -> dict
 
 
 def _turn(several: Sequence[Worker]) -> Sample:
-    """One piece of work by every copy at once: the time until the last is done, the work of all."""
+    """One piece of work by all at once: the time until the last is done, the work of all."""
     for worker in several:
         worker.go()
     samples = [worker.done() for worker in several]
     if len(samples) == 1:
         return samples[0]
-    whole = dict(samples[0], copies=samples)
+    whole = dict(samples[0], each=samples)
     whole["seconds"] = max(s["seconds"] for s in samples)
     for name in ("cpu", "tokens", "memory", "peak"):
         if name in whole:

@@ -21,7 +21,8 @@ class Table:
 def table(section: Mapping[str, Any], clock: str) -> Table:
     """Every variant of every case: time, rate, memory, and how many times as long each peer takes."""
     peers = section["peers"]
-    head = ["", "variant", "seconds", "tokens/s", "peak MiB", "+ MiB", *(f"{peer} ÷" for peer in peers)]
+    head = ["", "variant", "seconds", "tokens/s", "steps", "peak MiB", "+ MiB", "of GEMM"]
+    head += [f"{peer} ÷" for peer in peers]
     rows = []
     for case in section["cases"]:
         name = case["name"]
@@ -34,14 +35,30 @@ def table(section: Mapping[str, Any], clock: str) -> Table:
 
 def _row(case: Mapping[str, Any], label: str, variant: Mapping[str, Any], peers: list[str], clock: str) -> list[str]:
     if not variant.get("samples"):
-        return [f"failed: {str(variant.get('error', 'no samples'))[:60]}", "", "", "", *("" for _ in peers)]
+        return [f"failed: {str(variant.get('error', 'no samples'))[:60]}", *[""] * (5 + len(peers))]
     seconds, rate = times(variant, clock), rates(variant, clock)
-    cells = [within(spread(seconds)), within(spread(rate)) if rate else "", f"{peak(variant):,.0f}"]
-    cells.append(f"{risen(variant):,.0f}")
+    cells = [
+        within(spread(seconds)),
+        within(spread(rate)) if rate else "",
+        within(spread([sample["steps"] for sample in variant["samples"]])) if "steps" in variant["samples"][0] else "",
+        f"{peak(variant):,.0f}",
+        f"{risen(variant):,.0f}",
+        _share(case, label, rate),
+    ]
     for peer in peers:
         other = times(case["variants"].get(peer, {}), clock)
         cells.append(f"{within(ratios(other, seconds))} ×" if other and peer != label else "")
     return cells
+
+
+def _share(case: Mapping[str, Any], label: str, rate: list[float]) -> str:
+    """Operations of the forward pass per second, as a share of what large matrix products reach in that precision."""
+    half = "bf16" in label
+    for name, variant in case["variants"].items():
+        if ("bf16" in name) == half and variant.get("samples") and "gflops" in variant["samples"][0]:
+            most = variant["samples"][0]["gflops"] * 1e9
+            return f"{spread(rate).middle * 2 * case['facts']['matrix_parameters'] / most:.0%}"
+    return ""
 
 
 def within(found: Spread) -> str:

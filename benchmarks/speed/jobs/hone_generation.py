@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Callable
+from typing import Any
 
 from benchmarks.speed.channel import Channel
 from hone.core.seeding import key
 from hone.engines.base import Request, Sampling
 from hone.engines.embedded import EmbeddedEngine
-from hone.models.policy import load
+from hone.models.policy import Policy, load
 
 
-def run(
-    channel: Channel,
-    model: str,
-    prompts: list[list[int]],
-    lengths: list[int],
-    dtype: str = "float32",
-    slots: int = 256,
-) -> None:
-    policy = load(model, dtype=dtype)
+def run(channel: Channel, model: str, dtype: str = "float32", **work: Any) -> None:
+    generate = generator(load(model, dtype=dtype), **work)
+    made = 0
+    while True:
+        channel.gate(tokens=made)
+        made = generate()
+
+
+def generator(policy: Policy, prompts: list[list[int]], lengths: list[int], slots: int = 256) -> Callable[[], int]:
+    """A function that samples every completion once and returns the number of tokens."""
     engine = EmbeddedEngine(
         policy.model,
         policy.tokenizer,
@@ -28,17 +30,18 @@ def run(
         slots=slots,
         max_length=policy.max_length,
     )
-    if policy.device.type == "cuda":
-        torch.cuda.synchronize()
     each = len(lengths) // len(prompts)
-    made, turn = 0, 0
-    while True:
-        channel.gate(tokens=made, mode=engine.mode)
+    turn = 0
+
+    def generate() -> int:
+        nonlocal turn
         turn += 1
         engine.sync(turn)
         requests = [
             Request(i, tuple(prompts[i // each]), Sampling(max_tokens=n), key(turn, i)) for i, n in enumerate(lengths)
         ]
-        done = engine.generate(requests)
-        made = sum(len(completion.tokens) for completion in done)
+        made = sum(len(completion.tokens) for completion in engine.generate(requests))
         assert made == sum(lengths)
+        return made
+
+    return generate
