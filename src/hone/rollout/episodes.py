@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hone.core.seeding import key
+from hone.core.spans import span
 from hone.core.types import Completion, Failed, Outcome, Trajectory, Turn
 from hone.engines.base import Engine, Request, Sampling
 from hone.envs.base import Step, Task, TextEnv, failed_step
@@ -104,7 +105,9 @@ class _Player:
 
     def play(self, starts: Sequence[Start]) -> list[Trajectory]:
         running = [_Running(start, self.task.env(self.split)) for start in starts]
-        self._submit([i for i, episode in enumerate(running) if self._open(episode)], running)
+        with span("environment"):
+            opened = [i for i, episode in enumerate(running) if self._open(episode)]
+        self._submit(opened, running)
         held: list[tuple[int, Completion, str]] = []
         while finished := self.engine.collect():
             acted = [(int(str(i)), done, self.renderer.decode(done.tokens)) for i, done in finished]
@@ -157,7 +160,8 @@ class _Player:
         self.engine.submit(requests)
 
     def _act(self, acted: Sequence[tuple[int, Completion, str]], running: Sequence[_Running]) -> None:
-        steps = self._step([running[i].env for i, _, _ in acted], [text for _, _, text in acted])
+        with span("environment"):
+            steps = self._step([running[i].env for i, _, _ in acted], [text for _, _, text in acted])
         going = []
         for (i, completion, text), step in zip(acted, steps, strict=True):
             episode = running[i]

@@ -11,6 +11,7 @@ from hone.core.batch import Batch, compact
 from hone.core.config import plain
 from hone.core.errors import HoneError
 from hone.core.seeding import generator, permutation_index
+from hone.core.spans import span
 from hone.core.types import Outcome, Trajectory
 from hone.engines.base import Engine
 from hone.engines.embedded import EmbeddedEngine
@@ -90,16 +91,20 @@ class OnlineLoop:
         metrics: Metrics = {}
         with timed(metrics, "rollout"):
             trajectories = self.rollouts(step)
-        metrics |= records.describe(trajectories)
+        with span("metrics"):
+            metrics |= records.describe(trajectories)
         self._check_failures(step, trajectories, metrics["failures"])
         with timed(metrics, "score"):
-            batch = self._columns(step, to_batch(trajectories, self.policy.pad_id).to(self.policy.device), metrics)
+            with span("rows"):
+                batch = to_batch(trajectories, self.policy.pad_id).to(self.policy.device)
+            batch = self._columns(step, batch, metrics)
         with timed(metrics, "learn"):
             metrics |= self._learn(step, batch)
         every = self.recipe.run.rollouts_every
         if every and (step % every == 0 or step == 1):
-            lines = records.rollout_lines(step, trajectories, batch, self.policy.tokenizer)
-            self.run.write_rollouts(step, lines[: self.recipe.run.rollouts_kept])
+            with span("samples"):
+                lines = records.rollout_lines(step, trajectories, batch, self.policy.tokenizer)
+                self.run.write_rollouts(step, lines[: self.recipe.run.rollouts_kept])
         if self.recipe.run.evaluate_every and step % self.recipe.run.evaluate_every == 0:
             with timed(metrics, "evaluate"):
                 metrics["accuracy"] = self.held_out_accuracy(step)
@@ -117,7 +122,8 @@ class OnlineLoop:
         recorded = self.run.recorded(step) if self.session.resumed else {}
         trajectories = self._roll(step, starts, recorded, version=(step - 1) * self.updates_per_step)
         if not recorded:
-            self.run.journal(step, _outcomes(trajectories))
+            with span("metrics"):
+                self.run.journal(step, _outcomes(trajectories))
         return trajectories
 
     def held_out_accuracy(self, step: int) -> float:
@@ -177,7 +183,8 @@ class OnlineLoop:
             every = self.recipe.run.reference_every
             if "ref_logprob" in needs or (every and step % every == 0):
                 assert self.reference is not None
-                reference = self.reference.score(batch, temperature=temperature).logprob
+                with span("reference"):
+                    reference = self.reference.score(batch, temperature=temperature).logprob
                 batch = batch.with_(ref_logprob=reference)
                 metrics["kl_ref"] = _mean(kl_estimate(batch.behaviour_logprob, reference, "k3"), batch)
             return batch.with_(advantage=self.algorithm.advantages(batch, self.session.state))

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from hone.algorithms.base import Algorithm, State
 from hone.core.batch import Batch, compact
+from hone.core.spans import span
 from hone.core.terms import Normaliser
 from hone.models.learner import Learner
 
@@ -48,7 +49,8 @@ def update(
     optimiser.zero_grad(set_to_none=True)
     for index in micro_batches(batch, algorithm.unit, micro_tokens):
         micro = batch.rows(index)
-        scores = policy.score(micro, needs=algorithm.needs, temperature=temperature)
+        with span("forward"):
+            scores = policy.score(micro, needs=algorithm.needs, temperature=temperature)
         loss = torch.zeros((), device=micro.tokens.device)
         for name, term in algorithm.loss(micro, scores, state).items():
             if term.normaliser not in weights:
@@ -58,15 +60,17 @@ def update(
             if term.coefficient:
                 loss = loss + term.coefficient * reduced
         if loss.requires_grad:
-            torch.autograd.backward(loss)
+            with span("backward"):
+                torch.autograd.backward(loss)
         totals["loss"] += float(loss.detach())
         gaps.append((scores.logprob.detach() - micro.behaviour_logprob)[micro.train & micro.sampled].abs())
     gap = torch.cat(gaps) if gaps else torch.zeros(0)
     trained = [p for g in optimiser.param_groups for p in g["params"] if p.grad is not None]
-    norm = float(torch.nn.utils.clip_grad_norm_(trained, clip or float("inf"))) if trained else 0.0
-    if norm == norm and norm != float("inf"):
-        optimiser.step()
-    optimiser.zero_grad(set_to_none=True)
+    with span("optimiser"):
+        norm = float(torch.nn.utils.clip_grad_norm_(trained, clip or float("inf"))) if trained else 0.0
+        if norm == norm and norm != float("inf"):
+            optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
     gap_metrics = {"logprob_gap": float(gap.mean()), "logprob_gap_max": float(gap.max())} if len(gap) else {}
     return {**totals, "grad_norm": norm, **gap_metrics}
 
