@@ -34,5 +34,8 @@ format: install
 soak: install
 	$(BIN)/pytest -m soak --timeout 3600
 
+bench: install
+	$(BIN)/python -m benchmarks.speed $(ARGS)
+
 clean:
-	rm -rf $(VENV) build dist src/*.egg-info
+	rm -rf $(VENV) benchmarks/.venv-trl benchmarks/.cache build dist src/*.egg-info
