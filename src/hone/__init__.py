@@ -9,11 +9,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hone.algorithms.a2c import A2C as A2C
     from hone.algorithms.cispo import CISPO as CISPO
     from hone.algorithms.dapo import DAPO as DAPO
     from hone.algorithms.dr_grpo import DrGRPO as DrGRPO
     from hone.algorithms.grpo import GRPO as GRPO
     from hone.algorithms.gspo import GSPO as GSPO
+    from hone.algorithms.ppo import PPO as PPO
     from hone.algorithms.reinforce import REINFORCE as REINFORCE
     from hone.algorithms.rejection import Rejection as Rejection
     from hone.algorithms.rloo import RLOO as RLOO
@@ -24,12 +26,14 @@ if TYPE_CHECKING:
     from hone.training.api import train as train
 
 _HOME = {
+    "A2C": "hone.algorithms.a2c",
     "Addition": "hone.envs.tasks.addition",
     "CISPO": "hone.algorithms.cispo",
     "DAPO": "hone.algorithms.dapo",
     "DrGRPO": "hone.algorithms.dr_grpo",
     "GRPO": "hone.algorithms.grpo",
     "GSPO": "hone.algorithms.gspo",
+    "PPO": "hone.algorithms.ppo",
     "Questions": "hone.envs.tasks.questions",
     "REINFORCE": "hone.algorithms.reinforce",
     "RLOO": "hone.algorithms.rloo",

@@ -9,12 +9,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ppo_for_tests import PPO
 from random_batches import Act, Episode, build, episode_lists
 from reducing import total_loss, with_advantages
 from torch import Tensor
 
-from hone import CISPO, DAPO, GRPO, GSPO, REINFORCE, RLOO, DrGRPO
+from hone import A2C, CISPO, DAPO, GRPO, GSPO, PPO, REINFORCE, RLOO, DrGRPO
 from hone.algorithms.base import Algorithm
 from hone.algorithms.nll import NLL
 from hone.core.types import Completion, Scored, Trajectory, Turn
@@ -38,6 +37,8 @@ from hone.rollout.rows import to_batch
         NLL(),
         PPO(),
         PPO(clock="turn"),
+        PPO(beta=0.1, whiten_rewards=True, missing_end=-1.0),
+        A2C(alpha=0.2, beta=0.1),
     ],
     ids=str,
 )
@@ -46,7 +47,7 @@ from hone.rollout.rows import to_batch
 def test_micro_batches_give_the_gradient_of_the_whole(algorithm: Algorithm, specs: list[Episode], shuffle: int) -> None:
     batch, logprob = build(specs, shuffle)
     batch = batch.with_(behaviour_logprob=batch.need("ref_logprob") * batch.sampled)  # so that tis and mis have work
-    batch = with_advantages(algorithm, batch)
+    batch = with_advantages(algorithm, batch.with_(truncated=batch.step == 0))
     rows = list(range(len(batch)))
     groups = [[b for b in rows if int(batch.group[b]) == g] for g in sorted(set(batch.group.tolist()))]
     units = groups if algorithm.unit == "group" else [[b] for b in rows]
@@ -69,7 +70,7 @@ def test_micro_batches_give_the_gradient_of_the_whole(algorithm: Algorithm, spec
 
 @pytest.mark.parametrize(
     "algorithm",
-    [GRPO(beta=0.1), RLOO(), DAPO(), DrGRPO(length=9), GSPO(tis=2.0), CISPO(), REINFORCE(), NLL(), PPO()],
+    [GRPO(beta=0.1), RLOO(), DAPO(), DrGRPO(length=9), GSPO(tis=2.0), CISPO(), REINFORCE(), NLL(), PPO(), A2C()],
     ids=str,
 )
 @pytest.mark.parametrize("failed", [0, 2])

@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 import torch
-from ppo_for_tests import PPO
 from random_batches import Act, Episode, build
 from reducing import total_loss, with_advantages
 
-from hone import CISPO, DAPO, GRPO, GSPO, REINFORCE, RLOO, DrGRPO
+from hone import A2C, CISPO, DAPO, GRPO, GSPO, PPO, REINFORCE, RLOO, DrGRPO
 from hone.algorithms._policy_gradient import PolicyGradient
 from hone.algorithms.base import Algorithm
 from hone.algorithms.nll import NLL
@@ -20,9 +19,9 @@ from hone.core.resolve import short_name
 
 
 def test_every_algorithm_satisfies_the_protocol() -> None:
-    everybody: list[Algorithm] = [GRPO(), RLOO(), NLL(), PPO()]  # checked by the type checker
-    assert [a.unit for a in everybody] == ["token", "group", "token", "group"]
-    assert [a.group_baseline for a in everybody] == [True, True, False, False]
+    everybody: list[Algorithm] = [GRPO(), RLOO(), NLL(), PPO(), A2C()]  # checked by the type checker
+    assert [a.unit for a in everybody] == ["token", "group", "token", "token", "token"]
+    assert [a.group_baseline for a in everybody] == [True, True, False, False, False]
     for algorithm in everybody:
         state = algorithm.init_state()
         assert algorithm.update_state(state, {"kl": 1.0}) == state
@@ -32,7 +31,9 @@ def test_needs_follow_from_the_options() -> None:
     assert GRPO().needs == RLOO().needs == {"old_logprob"}
     assert GRPO(beta=0.1).needs == RLOO(beta=0.1).needs == {"old_logprob", "ref_logprob"}
     assert NLL().needs == set()
-    assert PPO().needs == {"old_logprob", "value"}
+    assert PPO().needs == A2C().needs == {"old_logprob", "value"}
+    assert PPO(beta=0.1).needs == A2C(alpha=0.1).needs == {"old_logprob", "value", "ref_logprob"}
+    assert PPO(entropy_weight=0.1).needs == {"old_logprob", "value", "entropy"}
 
 
 def test_the_family_s_units_and_baselines() -> None:

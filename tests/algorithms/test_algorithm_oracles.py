@@ -11,13 +11,12 @@ import statistics
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ppo_for_tests import PPO
 from random_batches import Episode, build, episode_lists, per_episode
 from reducing import total_loss, with_advantages
 from slow_credit import slow_credit
 from slow_policy_gradient import Facts, close, credit_of, fast, outcomes, slow_member, surrogate
 
-from hone import CISPO, DAPO, GRPO, GSPO, REINFORCE, RLOO, DrGRPO
+from hone import CISPO, DAPO, GRPO, GSPO, PPO, REINFORCE, RLOO, DrGRPO
 from hone.algorithms._policy_gradient import PolicyGradient
 from hone.algorithms.nll import NLL
 

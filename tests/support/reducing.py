@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from hone.algorithms.base import Algorithm
+from hone.algorithms.base import Algorithm, credited
 from hone.core.batch import Batch
 from hone.models.score import Scores
 
@@ -42,4 +42,4 @@ def total_loss(
 
 
 def with_advantages(algorithm: Algorithm, batch: Batch) -> Batch:
-    return batch.with_(advantage=algorithm.advantages(batch, algorithm.init_state()))
+    return credited(algorithm, batch, algorithm.init_state())[0]

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import torch
-from ppo_for_tests import PPO
 from toy import Echo, tiny_model
 
+from hone.algorithms.ppo import PPO
 from hone.core.batch import Batch
 from hone.core.types import Trajectory
 from hone.engines.base import Request, Sampling

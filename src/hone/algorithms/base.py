@@ -7,7 +7,7 @@ It knows nothing of engines, environments, layouts or optimisers, and it never d
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from torch import Tensor
@@ -23,6 +23,21 @@ Unit = Literal["token", "row", "group"]
 @dataclass(frozen=True)
 class State:
     """What an algorithm carries from step to step (plain numbers; checkpointed as JSON). Empty by default."""
+
+
+@dataclass(frozen=True)
+class Credit:
+    """What an algorithm with a critic makes of a step's batch before it learns.
+
+    Attributes:
+        advantage: [B,T] advantage of every train token.
+        returns: [B,T] what the value of the state before each token is to become.
+        metrics: numbers of the step; ``update_state`` sees them.
+    """
+
+    advantage: Tensor
+    returns: Tensor
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 class Algorithm(Protocol):
@@ -52,11 +67,22 @@ class Algorithm(Protocol):
     def update_state(self, state: State, metrics: Mapping[str, float]) -> State:
         """State after a step with these metrics."""
 
-    def advantages(self, batch: Batch, state: State) -> Tensor:
-        """[B,T] advantage of every train token, no gradient. Sees whole episodes and groups."""
+    def advantages(self, batch: Batch, state: State) -> Tensor | Credit:
+        """[B,T] advantage of every train token, no gradient; with a critic its targets too. Sees whole episodes."""
 
     def loss(self, batch: Batch, scores: Scores, state: State) -> dict[str, Term]:
         """Named terms from the learner's fresh ``scores`` of (a micro-batch of) the batch."""
+
+
+def credited(algorithm: Algorithm, batch: Batch, state: State) -> tuple[Batch, Mapping[str, float]]:
+    """The batch with the columns that :meth:`Algorithm.advantages` gives, and its metrics.
+
+    Called once on a step's whole batch, before it is cut into minibatches and micro-batches.
+    """
+    found = algorithm.advantages(batch, state)
+    if isinstance(found, Tensor):
+        return batch.with_(advantage=found), {}
+    return batch.with_(advantage=found.advantage, returns=found.returns), found.metrics
 
 
 class Stateless:

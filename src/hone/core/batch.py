@@ -32,7 +32,9 @@ class Batch:
         group: [B] int64, episodes of one question share it.
         terminated: [B] bool.
         bootstrap: [B] float, value of the state after the row's last token (0 where the episode terminated).
-        old_logprob, ref_logprob, value, advantage: [B,T], added by :meth:`with_` when an algorithm needs them.
+        truncated: [B] bool, the row's last completion met its token limit instead of ending; None where nobody knows.
+        old_logprob, ref_logprob, value, advantage, returns: [B,T], added by :meth:`with_` when an algorithm needs
+            them; ``returns`` is what the value is to become.
     """
 
     tokens: Tensor
@@ -47,10 +49,12 @@ class Batch:
     group: Tensor
     terminated: Tensor
     bootstrap: Tensor
+    truncated: Tensor | None = None
     old_logprob: Tensor | None = None
     ref_logprob: Tensor | None = None
     value: Tensor | None = None
     advantage: Tensor | None = None
+    returns: Tensor | None = None
 
     def __len__(self) -> int:
         return int(self.tokens.shape[0])

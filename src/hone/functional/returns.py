@@ -31,13 +31,10 @@ def discounted_returns(
     Returns:
         [E,A], 0 off the mask.
     """
-    zero_E = reward_EA.new_zeros(reward_EA.shape[0])
-    following_E = zero_E if bootstrap_E is None else bootstrap_E.to(reward_EA.dtype)
-    return_EA = torch.zeros_like(reward_EA)
-    for t in reversed(range(reward_EA.shape[1])):
-        following_E = torch.where(mask_EA[:, t], reward_EA[:, t] + discount * following_E, following_E)
-        return_EA[:, t] = torch.where(mask_EA[:, t], following_E, zero_E)
-    return return_EA
+    reward_EA = torch.where(mask_EA, reward_EA, torch.zeros_like(reward_EA))
+    if bootstrap_E is not None:
+        reward_EA = reward_EA + discount * _after_last(mask_EA, bootstrap_E)
+    return torch.where(mask_EA, _discounted_sum(reward_EA, discount), torch.zeros_like(reward_EA))
 
 
 def gae(
@@ -64,17 +61,13 @@ def gae(
     Returns:
         [E,A], 0 off the mask.
     """
-    zero_E = reward_EA.new_zeros(reward_EA.shape[0])
-    next_value_E = zero_E if bootstrap_E is None else bootstrap_E.to(reward_EA.dtype)
-    next_advantage_E = zero_E
-    advantage_EA = torch.zeros_like(reward_EA)
-    for t in reversed(range(reward_EA.shape[1])):
-        here_E = mask_EA[:, t]
-        error_E = reward_EA[:, t] + discount * next_value_E - value_EA[:, t]
-        next_advantage_E = torch.where(here_E, error_E + discount * trace * next_advantage_E, next_advantage_E)
-        next_value_E = torch.where(here_E, value_EA[:, t], next_value_E)
-        advantage_EA[:, t] = torch.where(here_E, next_advantage_E, zero_E)
-    return advantage_EA
+    zero_EA = torch.zeros_like(reward_EA)
+    value_EA = torch.where(mask_EA, value_EA, zero_EA)
+    next_value_EA = torch.cat([value_EA[:, 1:], zero_EA[:, :1]], 1)
+    if bootstrap_E is not None:
+        next_value_EA = next_value_EA + _after_last(mask_EA, bootstrap_E)
+    error_EA = torch.where(mask_EA, reward_EA + discount * next_value_EA - value_EA, zero_EA)
+    return torch.where(mask_EA, _discounted_sum(error_EA, discount * trace), zero_EA)
 
 
 def batch_returns(
@@ -146,3 +139,20 @@ def _rewards(episodes: Episodes, reward_BT: Tensor) -> tuple[Tensor, Tensor]:
     reward_EA = episodes.gather(reward_BT)
     valid_E = reward_EA.isfinite().all(-1)
     return torch.where(valid_E[:, None], reward_EA, torch.zeros_like(reward_EA)), valid_E
+
+
+def _discounted_sum(x_EA: Tensor, factor: float) -> Tensor:
+    """[E,A] ``Σ_k factor^k x_{t+k}`` by doubling: ``S_2m(t) = S_m(t) + factor^m S_m(t + m)``: log A steps, not A."""
+    total_EA, reach, weight = x_EA.clone(), 1, factor
+    while reach < x_EA.shape[1] and weight != 0:
+        later_EA = weight * total_EA[:, reach:]
+        total_EA[:, :-reach] += later_EA
+        reach, weight = 2 * reach, weight * weight
+    return total_EA
+
+
+def _after_last(mask_EA: Tensor, x_E: Tensor) -> Tensor:
+    """[E,A] a number at the last entry of every row's mask, 0 elsewhere."""
+    last_EA = mask_EA.clone()
+    last_EA[:, :-1] &= ~mask_EA[:, 1:]
+    return torch.where(last_EA, x_E.to(torch.float32)[:, None], torch.zeros((), device=x_E.device))

@@ -17,6 +17,7 @@ class _Row:
     step: int
     group: int
     terminated: bool
+    truncated: bool = False
     tokens: list[int] = field(default_factory=list)
     sampled: list[bool] = field(default_factory=list)
     train: list[bool] = field(default_factory=list)
@@ -57,6 +58,7 @@ def _rows(number: int, trajectory: Trajectory) -> list[_Row]:
             rows.append(_Row(number, len(rows), trajectory.group, trajectory.terminated))
         row, action = rows[-1], turn.action
         row.extend(turn.observation, index, False, False, [0.0] * len(turn.observation))
+        row.truncated = action.stop == "length"
         row.extend(action.tokens, index, True, not failed, action.logprobs)
         if row.reward:
             row.reward[-1] = float("nan") if isinstance(turn.outcome, Failed) else turn.outcome.value
@@ -88,4 +90,5 @@ def _pad(rows: Sequence[_Row], pad_id: int) -> Batch:
         group=scalar("group", torch.int64),
         terminated=scalar("terminated", torch.bool),
         bootstrap=torch.zeros(len(rows)),
+        truncated=scalar("truncated", torch.bool),
     )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import torch
 
+from hone.algorithms.base import credited
 from hone.core.batch import Batch, compact
 from hone.core.config import plain
 from hone.core.errors import HoneError
@@ -187,7 +188,9 @@ class OnlineLoop:
                     reference = self.reference.score(batch, temperature=temperature).logprob
                 batch = batch.with_(ref_logprob=reference)
                 metrics["kl_ref"] = _mean(kl_estimate(batch.behaviour_logprob, reference, "k3"), batch)
-            return batch.with_(advantage=self.algorithm.advantages(batch, self.session.state))
+            batch, found = credited(self.algorithm, batch, self.session.state)
+            metrics |= found
+            return batch
 
     def _learn(self, step: int, batch: Batch) -> Metrics:
         """All optimiser steps of one loop step; metrics are their means."""
