@@ -154,6 +154,23 @@ def sampler_weights(
     return found
 
 
+def overlong_filter(mask: Tensor, cut: list[bool], reward_B: Tensor, samples: int) -> tuple[Tensor, Tensor, float]:
+    """([B] advantages, [B,T] loss mask, number of tokens in the denominator) where cut completions are masked."""
+    settings = {"mask_truncated_completions": True, "eos_token_ids": [2]}
+    zeros = torch.zeros(mask.shape)
+    ends = [1 if was_cut else 2 for was_cut in cut]
+    made = _generated("grpo", reward_B, samples, zeros, None, mask, "group", 0.0, None, settings, ends)
+    return made["advantages"], made["completion_mask"].bool(), float(made["num_items_in_batch"])
+
+
+def soft_overlong(lengths: list[int], limit: int, cache: int) -> list[float]:
+    """TRL's soft overlong punishment of completions of these lengths."""
+    from trl.rewards import get_soft_overlong_punishment
+
+    found: list[float] = get_soft_overlong_punishment(limit, cache)(completion_ids=[[1] * n for n in lengths])
+    return found
+
+
 def advantages(
     kind: str,
     reward_B: Tensor,
@@ -183,11 +200,12 @@ def _generated(
     beta: float,
     sampler_logprob: Tensor | None = None,
     settings: dict[str, Any] | None = None,
+    ends: list[int] | None = None,
 ) -> dict[str, Any]:
     """What TRL makes of generated completions before the loss."""
     trainer = _stand_in(old_logprob, ref_logprob, beta, samples, scale_rewards=scale_rewards, **settings or {})
     lengths = mask.sum(-1).tolist()
-    answers = [[1] * n for n in lengths]
+    answers = [[1] * (n - 1) + [end] for n, end in zip(lengths, ends or [1] * len(lengths), strict=True)]
     prompts = [[1]] * len(lengths)
     texts = [""] * len(lengths)
     drawn = None if sampler_logprob is None else [r[:n] for r, n in zip(sampler_logprob.tolist(), lengths, strict=True)]

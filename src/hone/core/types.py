@@ -109,6 +109,11 @@ class Trajectory:
         return next((t.outcome for t in self.turns if isinstance(t.outcome, Failed)), None)
 
     @property
+    def cut(self) -> bool:
+        """A length limit ended one of its completions."""
+        return any(turn.action.stop == "length" for turn in self.turns)
+
+    @property
     def reward(self) -> float:
         """Sum of the turns' rewards; NaN if any of them failed."""
         return sum(t.outcome.value if isinstance(t.outcome, Scored) else float("nan") for t in self.turns)

@@ -27,6 +27,7 @@ from hone.training import records
 from hone.training.preflight import GAP_WARNING, check_gap, describe
 from hone.training.recipe import PACKAGES, Recipe
 from hone.training.run import Run
+from hone.training.selection import groups_with_signal, leave_out_truncated, select
 from hone.training.session import Metrics, Session, timed
 from hone.training.update import update
 
@@ -91,13 +92,16 @@ class OnlineLoop:
         """Roll out, credit and update once; returns the step's metrics."""
         metrics: Metrics = {}
         with timed(metrics, "rollout"):
-            trajectories = self.rollouts(step)
+            rolled, trajectories = select(self.rollouts(step), self.recipe)
         with span("metrics"):
-            metrics |= records.describe(trajectories)
-        self._check_failures(step, trajectories, metrics["failures"])
+            metrics |= records.describe(rolled)
+            if self.recipe.batch.resample:
+                metrics |= records.describe_selection(rolled, trajectories)
+        self._check_failures(step, rolled, metrics["failures"])
         with timed(metrics, "score"):
             with span("rows"):
-                batch = to_batch(trajectories, self.policy.pad_id).to(self.policy.device)
+                batch = to_batch(trajectories, self.policy.pad_id)
+                batch = leave_out_truncated(batch, trajectories, self.recipe.batch.truncated).to(self.policy.device)
             batch = self._columns(step, batch, metrics)
         with timed(metrics, "learn"):
             metrics |= self._learn(step, batch)
@@ -115,17 +119,27 @@ class OnlineLoop:
         return metrics
 
     def rollouts(self, step: int) -> list[Trajectory]:
-        """The step's trajectories: ``prompts`` questions in keyed order, ``samples`` of each, outcomes journalled."""
+        """What the step rolls out: ``samples`` of each of ``prompts`` questions in keyed order; outcomes journalled.
+
+        With ``resample`` further rounds ask as many new questions as groups with signal are missing.
+        """
         batch = self.recipe.batch
-        starts = [
-            Start(self._episode(step, j), j, sample) for j in range(batch.prompts) for sample in range(batch.samples)
-        ]
         recorded = self.run.recorded(step) if self.session.resumed else {}
-        trajectories = self._roll(step, starts, recorded, version=(step - 1) * self.updates_per_step)
-        if not recorded:
+        rolled: list[Trajectory] = []
+        missing = batch.prompts
+        for round_ in range(batch.resample + 1):
+            groups = range(round_ * batch.prompts, round_ * batch.prompts + missing)
+            starts = [Start(self._episode(step, group), group, s) for group in groups for s in range(batch.samples)]
+            fresh = self._roll(step, starts, recorded, version=(step - 1) * self.updates_per_step)
             with span("metrics"):
-                self.run.journal(step, _outcomes(trajectories))
-        return trajectories
+                unknown = {at: outcome for at, outcome in _outcomes(fresh).items() if at not in recorded}
+                if unknown:
+                    self.run.journal(step, unknown)
+            rolled += fresh
+            missing -= len(groups_with_signal(fresh, batch.truncated))
+            if not missing:
+                break
+        return rolled
 
     def held_out_accuracy(self, step: int) -> float:
         """Sampled accuracy on test questions after a step; the same questions and noise every time."""
@@ -157,7 +171,9 @@ class OnlineLoop:
         )
 
     def _episode(self, step: int, number: int) -> int:
-        cursor = (step - 1) * self.recipe.batch.prompts + number
+        """The question of a step's group; every step has as many places in the order as its rounds could need."""
+        batch = self.recipe.batch
+        cursor = (step - 1) * batch.prompts * (batch.resample + 1) + number
         return permutation_index(self.recipe.run.seed, cursor, self.recipe.task.size("train"))
 
     def _check_failures(self, step: int, trajectories: list[Trajectory], share: float) -> None:
@@ -217,10 +233,14 @@ class OnlineLoop:
 
 
 def minibatches(batch: Batch, updates: int, seed: int, step: int, epoch: int) -> list[Batch]:
-    """The batch cut into ``updates`` parts of whole groups, in an order keyed by (seed, step, epoch)."""
-    if updates == 1:
-        return [batch]
+    """The batch cut into ``updates`` parts of whole groups, in an order keyed by (seed, step, epoch).
+
+    Fewer groups (dynamic sampling found no more) make fewer parts.
+    """
     group_B, groups = compact(batch.group)
+    updates = min(updates, groups)
+    if updates <= 1:
+        return [batch]
     order = generator(seed, "minibatch", step, epoch).permutation(groups)
     part_of_group = torch.empty(groups, dtype=torch.int64)
     for part in range(updates):

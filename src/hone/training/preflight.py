@@ -22,8 +22,9 @@ def describe(recipe: Recipe, policy: Policy) -> str:
     rollouts = batch.prompts * batch.samples
     updates = batch.epochs * batch.updates
     trainable = sum(p.numel() for _, p in policy.trainable())
+    more = f", up to {batch.resample} more rounds for groups without signal" if batch.resample else ""
     return (
-        f"{batch.prompts} prompts × {batch.samples} samples = {rollouts} rollouts a step, "
+        f"{batch.prompts} prompts × {batch.samples} samples = {rollouts} rollouts a step{more}, "
         f"{updates} optimiser step{'s' if updates > 1 else ''} of {rollouts // batch.updates} rollouts each, "
         f"{recipe.run.steps} steps; {trainable:,} trainable parameters on {policy.device}"
     )

@@ -12,6 +12,9 @@ from hone.models.policy import ModelConfig
 PACKAGES = {"task": "hone.envs.tasks", "algorithm": "hone.algorithms", "grader": "hone.envs.graders"}
 """Where the short names of a recipe's named tables are looked up."""
 
+Truncated = Literal["keep", "mask", "exclude"]
+"""What becomes of a completion that a length limit has cut."""
+
 
 @dataclass(frozen=True)
 class BatchConfig:
@@ -23,6 +26,12 @@ class BatchConfig:
         epochs: passes over a step's rollouts.
         updates: optimiser steps per pass.
         micro_tokens: most tokens (padding included) in one forward and backward pass; memory, never the result.
+        resample: most further rounds of questions in a step, drawn in place of groups without signal (DAPO's dynamic
+            sampling); 0 learns from every group.
+        truncated: completions that a length limit has cut are learnt from ("keep"), are in the baseline but in no loss
+            ("mask", DAPO's overlong filter), or in neither ("exclude").
+        overlong: the last so many tokens before ``sampling.max_tokens`` cost reward, linearly up to 1 (DAPO's soft
+            overlong punishment).
     """
 
     prompts: int = 32
@@ -30,12 +39,17 @@ class BatchConfig:
     epochs: int = 1
     updates: int = 1
     micro_tokens: int = 16384
+    resample: int = 0
+    truncated: Truncated = "keep"
+    overlong: int = 0
 
     def __post_init__(self) -> None:
         """Refuse sizes that mean nothing."""
         for name in ("prompts", "samples", "epochs", "updates", "micro_tokens"):
             if getattr(self, name) < 1:
                 raise ValueError(f"batch.{name} is {getattr(self, name)}; it must be at least 1")
+        if self.resample < 0 or self.overlong < 0:
+            raise ValueError("batch.resample and batch.overlong must not be negative")
         if self.updates > self.prompts:
             raise ValueError(f"batch.updates is {self.updates}, more than the {self.prompts} prompts to share out")
 
@@ -152,7 +166,8 @@ class Recipe:
         """Refuse combinations that cannot be meant.
 
         Raises:
-            HoneError: a group baseline over groups of one; truncated or reshaped sampling in training.
+            HoneError: a group baseline over groups of one; resampling without a group baseline; an overlong zone longer
+                than a completion; truncated or reshaped sampling in training.
         """
         if self.algorithm.group_baseline and self.batch.samples < 2:
             raise HoneError(
@@ -160,6 +175,20 @@ class Recipe:
                 where="batch.samples",
                 got=str(self.batch.samples),
                 expected="at least 2",
+            )
+        if self.batch.resample and not self.algorithm.group_baseline:
+            raise HoneError(
+                f"{type(self.algorithm).__name__} learns from a group whose rewards are all equal as well",
+                where="batch.resample",
+                got=str(self.batch.resample),
+                expected="0, or an algorithm that compares the samples of one question",
+            )
+        if self.batch.overlong > self.sampling.max_tokens:
+            raise HoneError(
+                "the overlong zone is longer than a completion can be",
+                where="batch.overlong",
+                got=str(self.batch.overlong),
+                expected=f"at most sampling.max_tokens = {self.sampling.max_tokens}",
             )
         if self.sampling.truncated and not self.allow_truncated_sampling:
             raise HoneError(

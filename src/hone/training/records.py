@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 from hone.core.batch import Batch
 from hone.core.types import Scored, Trajectory, Turn
+from hone.training.selection import by_group, spread
 
 
 def describe(trajectories: Sequence[Trajectory]) -> dict[str, float]:
@@ -31,7 +32,7 @@ def describe(trajectories: Sequence[Trajectory]) -> dict[str, float]:
         "zero_signal": _zero_signal(graded),
         "entropy": -statistics.fmean(logprobs) if logprobs else 0.0,
         "length": tokens / max(len(trajectories), 1),
-        "truncation_rate": statistics.fmean(_cut(t) for t in trajectories),
+        "truncation_rate": statistics.fmean(t.cut for t in trajectories),
         "tokens": float(tokens),
     }
     named: dict[str, list[float]] = {}
@@ -45,15 +46,20 @@ def describe(trajectories: Sequence[Trajectory]) -> dict[str, float]:
     return metrics | {name: statistics.fmean(values) for name, values in sorted(named.items())}
 
 
-def _cut(trajectory: Trajectory) -> float:
-    return float(any(turn.action.stop == "length" for turn in trajectory.turns))
+def describe_selection(rolled: Sequence[Trajectory], learnt: Sequence[Trajectory]) -> dict[str, float]:
+    """How much of what was rolled out is learnt from: groups of either, and the tokens of groups that are not."""
+    chosen = {t.group for t in learnt}
+    dropped = (len(turn.action.tokens) for t in rolled if t.group not in chosen for turn in t.turns)
+    return {
+        "groups_rolled": float(len(by_group(rolled))),
+        "groups_learnt": float(len(chosen)),
+        "tokens_dropped": float(sum(dropped)),
+    }
 
 
 def _zero_signal(graded: Sequence[Trajectory]) -> float:
-    groups: dict[int, set[float]] = {}
-    for trajectory in graded:
-        groups.setdefault(trajectory.group, set()).add(trajectory.reward)
-    return sum(len(rewards) == 1 for rewards in groups.values()) / max(len(groups), 1)
+    groups = by_group(graded)
+    return sum(not spread(group) for group in groups) / max(len(groups), 1)
 
 
 def rollout_lines(
