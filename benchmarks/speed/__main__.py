@@ -16,12 +16,12 @@ from typing import Any
 
 from benchmarks.speed import machine
 from benchmarks.speed.harness import run_case
+from benchmarks.speed.page import PUBLISHED, publish
 from benchmarks.speed.plan import Plan
 from benchmarks.speed.tables import show, table
 
 SECTIONS = ("generation", "step", "grpo", "target", "scaling", "threads")
 QUICK = ("generation", "step", "grpo")
-PUBLISHED = machine.BENCHMARKS / "results" / "speed.json"
 
 
 def main() -> None:
@@ -40,8 +40,6 @@ def main() -> None:
             show(table(result["sections"][name], options.clock))
     print(f"{path}: machine, versions and every sample")
     if options.publish:
-        from benchmarks.speed.page import publish
-
         publish(result)
 
 
@@ -54,7 +52,8 @@ def measure(name: str, plan: Plan, clock: str) -> dict[str, Any]:
     cases = own(plan, _say) if own else [run_case(case, _say) for case in section.cases(plan)]
     _say("")
     spent = round(time.monotonic() - began)
-    return {"title": section.TITLE, "peers": list(section.PEERS), **about, "spent": spent, "cases": cases}
+    how = {"title": section.TITLE, "peers": list(section.PEERS), "per_token": getattr(section, "PER_TOKEN", False)}
+    return {**how, **about, "spent": spent, "cases": cases}
 
 
 def _options() -> argparse.Namespace:

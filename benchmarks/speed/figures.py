@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+CLOCKS = {"wall": "seconds", "cpu": "cpu"}
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -32,20 +34,25 @@ def ratios(slow: Sequence[float], fast: Sequence[float]) -> Spread:
 
 def times(variant: Mapping[str, Any], clock: str) -> list[float]:
     """Seconds of every round, by the wall or by the processor."""
-    return [sample[{"wall": "seconds", "cpu": "cpu"}[clock]] for sample in variant.get("samples", [])]
+    return [sample[CLOCKS[clock]] for sample in variant.get("samples", [])]
 
 
 def rates(variant: Mapping[str, Any], clock: str) -> list[float]:
     """Tokens per second of every round; [] where no tokens are told."""
-    counts = [sample.get("tokens") for sample in variant.get("samples", [])]
-    if None in counts:
+    samples = variant.get("samples", [])
+    if not all(sample.get("tokens") for sample in samples):
         return []
-    return [count / seconds for count, seconds in zip(counts, times(variant, clock), strict=True) if seconds > 0]
+    return [sample["tokens"] / sample[CLOCKS[clock]] for sample in samples]
+
+
+def costs(variant: Mapping[str, Any], clock: str, per_token: bool) -> list[float]:
+    """Seconds of every round, or seconds per token."""
+    return [1 / rate for rate in rates(variant, clock)] if per_token else times(variant, clock)
 
 
 def peak(variant: Mapping[str, Any]) -> float:
     """Most MiB the process had in any round."""
-    return max(sample["peak"] for sample in variant["samples"])
+    return max(float(sample["peak"]) for sample in variant["samples"])
 
 
 def risen(variant: Mapping[str, Any]) -> float:

@@ -39,7 +39,9 @@ def test_help_is_quick_and_loads_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize("flag", ["--help", "-h"])
-@pytest.mark.parametrize("verb", ["quickstart", "pretrain", "sft", "train", "eval", "chat", "report", "doctor"])
+@pytest.mark.parametrize(
+    "verb", ["quickstart", "pretrain", "sft", "train", "profile", "eval", "chat", "report", "doctor"]
+)
 def test_every_verb_explains_itself(hone: Hone, verb: str, flag: str) -> None:
     code, out, err = hone(verb, flag)
     assert (code, err) == (0, "")
@@ -83,6 +85,28 @@ def test_chat_answers_each_line_and_survives_a_full_context(hone: Hone, monkeypa
     assert out.count("\n") == 2
     assert "the prompt leaves no room" in err
     assert "2 answers from base" in err
+
+
+def test_profile_leaves_the_run_alone_and_writes_its_own_folder(hone: Hone, desk: Path) -> None:
+    code, out, err = hone(*["profile", "recipe.toml", "--steps", "2", "--out", "mine", "--run.save-every", "3"])
+    assert code == 0, err
+    assert not (desk / "run").exists()
+    assert sorted(p.name for p in (desk / "mine").iterdir()) == [
+        "most-memory.png",
+        "profile.html",
+        "profile.json",
+        "time-of-a-step.png",
+    ]
+    found = json.loads((desk / "mine/profile.json").read_text())
+    assert (found["steps"], found["requests"]) == (2, 4)
+    assert sum(phase["seconds"] for phase in found["phases"].values()) == pytest.approx(found["seconds"])
+    page = (desk / "mine/profile.html").read_text()
+    for text in ("Where a step goes", "backward", "tokens sampled per second", "milliseconds"):
+        assert text in page
+    lines = out.splitlines()
+    assert lines[0].startswith("A step takes ")
+    assert lines[-1] == "page: mine/profile.html"
+    assert hone(*["profile", "recipe.toml", "--steps", "1", "--out", "mine"])[0] == 0
 
 
 def test_modules_of_the_current_folder_are_found(hone: Hone, desk: Path) -> None:

@@ -16,7 +16,7 @@ def run(channel: Channel, matrices: list[list[int]], tokens: int, rows: int = 64
     weights = [torch.randn(shape, device=device).to(kind) for shape in matrices]
     inputs = {width: torch.randn(rows, width, device=device).to(kind) for width in {w.shape[1] for w in weights}}
     while True:
-        channel.gate(tokens=tokens, gflops=gflops, gbytes=gbytes)
+        channel.gate(tokens=tokens, gflops=gflops, gbytes=gbytes, rows=rows, device=device.type)
         with torch.inference_mode():
             for _ in range(-(-tokens // rows)):
                 for weight in weights:

@@ -8,6 +8,8 @@ from benchmarks.speed.plan import Plan
 
 TITLE = "Growth of generation"
 PEERS = ("matrix products alone, fp32", "matrix products alone, bf16", "64 requests")
+PER_TOKEN = True
+"""Ratios are of seconds per token: the variants of a case do not all make as many."""
 SLOTS = 64
 
 
@@ -34,7 +36,8 @@ def _requests(plan: Plan) -> Case:
         for count in counts
     }
     cache = SLOTS * (48 + 64) * facts["cache_bytes_per_token"] / 2**20
-    return Case(f"1M, {SLOTS} slots", variants, rounds=3, budget=45, facts={**facts, "cache_mib": cache})
+    name = f"1M, {SLOTS} slots (× longest request: {cache:.0f} MiB)"
+    return Case(name, variants, rounds=3, budget=45, facts={**facts, "cache_mib": cache})
 
 
 def _size(plan: Plan, size: str) -> Case:

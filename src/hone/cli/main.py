@@ -20,6 +20,7 @@ _ORDER = [
     "pretrain",
     "sft",
     "train",
+    "profile",
     "eval",
     "chat",
     "report",

@@ -92,8 +92,7 @@ class Session:
                     for log in (self.run.log, *(tracker.log for tracker in trackers)):
                         log(step, metrics)
                 due = step % self.config.save_every == 0 or step == self.config.steps
-                with span("checkpoint"):
-                    checkpoint = self._checkpoint(step, metrics) if due else {}
+                checkpoint = self._checkpoint(step, metrics) if due else {}
                 bar.advance(f"{note} {metrics[note]:.3f}" if note in metrics else "")
         self.run.publish(publish or self.policy.save)
 
@@ -101,7 +100,7 @@ class Session:
         began = time.perf_counter()
         if "accuracy" in metrics and (self.best is None or metrics["accuracy"] > self.best[0]):
             self.best = (metrics["accuracy"], step)
-        with self.run.new_checkpoint(step) as folder:
+        with span("checkpoint"), self.run.new_checkpoint(step) as folder:
             self.policy.save(folder / "model")
             save_optimiser(self.optimiser, folder / "optimiser.safetensors")
             write_json(folder / "state.json", {"step": step, "algorithm": asdict(self.state), "best": self.best})
