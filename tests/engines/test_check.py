@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from engine_models import CACHED, END, prompts, tiny
 
+from hone.engines.attend import PromptAttention, StepAttention
 from hone.engines.base import Request, Sampling
-from hone.engines.check import choose, difference
+from hone.engines.bodies import AttendingBody, Body, MaskedBody
+from hone.engines.cache import PromptBlock, SlotCache
+from hone.engines.check import choose, difference, narrowed
 from hone.engines.embedded import EmbeddedEngine
+from hone.engines.forward import CachedForward
+from hone.engines.fused import FusedBody
 from hone.engines.masks import MaskForm, candidates, text_config
+from hone.models.attention import Layer
 
 
 def mode_of(model: Any, max_length: int = 96) -> str:
@@ -20,17 +28,78 @@ def mode_of(model: Any, max_length: int = 96) -> str:
         return choose(model, pad_id=0, slots=4, max_length=max_length).mode
 
 
-@pytest.mark.parametrize("name", CACHED)
-def test_the_cached_path_agrees_to_rounding(name: str) -> None:
+BODIES = {
+    "fused": ("llama", "qwen2", "mistral"),
+    "attending": ("llama", "qwen2", "gemma2", "mistral", "gpt_neox", "gpt2"),
+    "masked": ("llama", "qwen2", "gemma2", "mistral", "gpt_neox", "gpt2"),
+}
+
+
+def body_of(kind: str, model: Any) -> Body:
+    if kind == "fused":
+        return FusedBody(model, torch.float32, 96)
+    if kind == "attending":
+        return AttendingBody(model)
+    return MaskedBody(model, candidates(text_config(model), 96)[0])
+
+
+def error_of(kind: str, model: Any) -> float:
+    with torch.no_grad(), narrowed(model):
+        cached = CachedForward(body_of(kind, model), device=torch.device("cpu"), pad_id=0, slots=2)
+        return difference(model, cached)
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, names in BODIES.items() for name in names])
+def test_every_cached_path_agrees_to_rounding(kind: str, name: str) -> None:
     model = tiny(name)
-    form = candidates(text_config(model), 96)[0]
+    assert error_of(kind, model) < 1e-5
+    assert text_config(model).to_dict().get("sliding_window") in (None, 6)
+
+
+@pytest.mark.parametrize("name", CACHED)
+def test_the_fastest_path_that_agrees_is_chosen(name: str) -> None:
+    with torch.no_grad():
+        choice = choose(tiny(name), pad_id=0, slots=4, max_length=96)
+    assert choice.guard is torch.inference_mode and choice.mode == "cached"
+    assert isinstance(choice.forward, CachedForward)
+    assert type(choice.forward.body) is (FusedBody if name in BODIES["fused"] else AttendingBody)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda model: model.model.layers[1].self_attn.q_proj.weight.data.mul_(1.01),
+        lambda model: setattr(model.model.layers[1].self_attn, "scaling", 0.3),
+        lambda model: setattr(model.model.norm, "variance_epsilon", 0.1),
+    ],
+)
+def test_a_fused_copy_that_is_not_the_model_is_found_out(change: Callable[[Any], object]) -> None:
+    """Stale weights, another scale of the attention, another norm: any of them shows in the logits."""
+    model = tiny("qwen2")
+    with torch.no_grad():
+        cached = CachedForward(FusedBody(model, torch.float32, 96), device=torch.device("cpu"), pad_id=0, slots=2)
+        assert difference(model, cached) < 1e-5
+        change(model)
+        assert difference(model, cached) > 1e-3
+        cached.refresh()
+    if model.model.norm.variance_epsilon != 0.1:
+        with torch.no_grad():
+            assert difference(model, cached) < 1e-5, "refreshing reads everything again"
+
+
+def test_a_model_that_only_has_the_names_of_llama_is_not_fused() -> None:
+    model = tiny("llama")
+    attention = model.model.layers[0].self_attn
+    forward = attention.forward
+
+    def louder(*args: Any, **kwargs: Any) -> Any:
+        out, weights = forward(*args, **kwargs)
+        return out * 1.1, weights
+
+    attention.forward = louder
     with torch.no_grad():
         choice = choose(model, pad_id=0, slots=4, max_length=96)
-        assert choice.guard is torch.inference_mode
-        assert choice.mode == "cached"
-        if form.window is None:
-            assert difference(model, form, 0) < 1e-5
-    assert text_config(model).to_dict().get("sliding_window") in (None, 6)
+    assert isinstance(choice.forward, CachedForward) and type(choice.forward.body) is AttendingBody
 
 
 def test_positions_that_come_from_elsewhere_fall_back(caplog: pytest.LogCaptureFixture) -> None:
@@ -40,7 +109,7 @@ def test_positions_that_come_from_elsewhere_fall_back(caplog: pytest.LogCaptureF
 
 
 def test_a_model_that_ignores_our_positions_is_found_out(caplog: pytest.LogCaptureFixture) -> None:
-    model = tiny("llama")
+    model = tiny("gpt_neox")
     forward = model.forward
 
     def deaf(*args: Any, position_ids: Any = None, **kwargs: Any) -> Any:
@@ -55,11 +124,13 @@ def test_a_model_that_ignores_our_positions_is_found_out(caplog: pytest.LogCaptu
 def test_a_full_mask_does_not_pass_for_a_sliding_one() -> None:
     model = tiny("mistral")
     model.config.sliding_window = 4
-    full, sliding = MaskForm(("full_attention",)), MaskForm(("sliding_attention",), window=4)
+    forms = [MaskForm(("full_attention",)), *(MaskForm(("sliding_attention",), window=w) for w in (4, 5))]
     with torch.no_grad():
-        assert difference(model, full, 0) > 1e-2
-        assert difference(model, sliding, 0) < 1e-5
-        assert difference(model, MaskForm(("sliding_attention",), window=5), 0) > 1e-3
+        full, right, wide = (
+            difference(model, CachedForward(MaskedBody(model, form), device=torch.device("cpu"), pad_id=0, slots=2))
+            for form in forms
+        )
+    assert full > 1e-2 and right < 1e-5 and wide > 1e-3
 
 
 def test_frequencies_that_follow_the_length_fall_back_only_beyond_the_trained_length() -> None:
@@ -86,12 +157,56 @@ def test_a_model_that_keeps_tensors_of_its_forward_runs_without_inference_mode()
 
 
 @pytest.mark.parametrize("window", [None, 3])
-def test_masks_equal_a_loop(window: int | None) -> None:
-    start, first, cursor, queries = [2, 0, 4], 0, 6, 3
-    kind = "sliding_attention" if window else "full_attention"
-    mask = MaskForm((kind,), window=window).build(torch.tensor(start), first, cursor, queries, torch.float32)
-    for row, s in enumerate(start):
-        for q, query in enumerate(range(4, 7)):
-            for key in range(7):
-                visible = s <= key <= query and (window is None or query - key < window)
-                assert (float(mask[row, 0, q, key]) == 0.0) == (visible or key == query)
+@pytest.mark.parametrize("capped", [None, 0.7])
+def test_attention_of_prompts_and_steps_equals_a_loop(window: int | None, capped: float | None) -> None:
+    """Grouped heads, ragged rows, a ring that has wrapped: against sums written out."""
+    torch.manual_seed(0)
+    heads, groups, size, length = 4, 2, 8, 8
+    layer = Layer(softcap=capped, window=window)
+
+    def by_hand(query_HD: torch.Tensor, key_GLD: torch.Tensor, value_GLD: torch.Tensor) -> torch.Tensor:
+        if window is not None:
+            key_GLD, value_GLD = key_GLD[:, -window:], value_GLD[:, -window:]
+        found = []
+        for head in range(heads):
+            score = key_GLD[head // 2] @ query_HD[head] / size**0.5
+            score = score if capped is None else torch.tanh(score / capped) * capped
+            found.append(score.exp() / score.exp().sum() @ value_GLD[head // 2])
+        return torch.stack(found)
+
+    widths = [4, 6, 1]
+    block, start = PromptBlock(), torch.tensor([6 - w for w in widths])
+    key, value = torch.randn(2, 3, groups, 6, size)
+    query = torch.randn(3, heads, 6, size)
+    found = PromptAttention(start, 6, 6)(query, key, value, layer)
+    for row, w in enumerate(widths):
+        for at in range(6 - w, 6):
+            own = slice(6 - w, at + 1)
+            assert torch.allclose(found[row, at], by_hand(query[row, :, at], key[row, :, own], value[row, :, own]))
+
+    block.update(key, value, 0)
+    cache = SlotCache(3)
+    source = cache.order(np.zeros(0, dtype=np.int64), widths)
+    cache.arrange(source, widths)
+    cache.place(np.arange(3), block, -1 - source, np.array(widths)[-1 - source], length)
+    rows = [(key[i, :, 6 - widths[i] :], value[i, :, 6 - widths[i] :]) for i in (-1 - source).tolist()]
+    for _ in range(4):
+        cache.make_room(8)
+        one, two = torch.randn(2, cache.rows, groups, 1, size)
+        rows = [(torch.cat([k, a], 1), torch.cat([v, b], 1)) for (k, v), a, b in zip(rows, one, two, strict=True)]
+        query = torch.randn(cache.rows, heads, 1, size)
+        attend = StepAttention(cache)
+        keys, values = cache.update(one, two, 0)
+        got = attend(query, keys, values, layer)
+        mask = attend.mask(window)
+        assert mask.shape == (cache.rows, 1, 1, cache.length)
+        for i, (k, v) in enumerate(rows):
+            assert torch.allclose(got[i, 0], by_hand(query[i, :, 0], k, v), atol=1e-6)
+            assert int((mask[i] == 0).sum()) == min(k.shape[1], window or 99)
+        cache.advance()
+        if len(rows) > 2:  # the widest leaves, and the ring wraps around without growing
+            keep = np.flatnonzero(cache.widths() < 7)
+            source = cache.order(keep, [])
+            cache.arrange(source, [])
+            rows = [rows[s] for s in source.tolist()]
+    assert cache.length == 8 < cache.cursor, "the columns have wrapped around"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,19 @@ import torch
 from torch import Tensor, nn
 
 from hone.core.seeding import generator
+from hone.engines.bodies import AttendingBody, Body, MaskedBody, device_of
 from hone.engines.forward import CachedForward, Forward, ReferenceForward
-from hone.engines.masks import MaskForm, candidates, text_config
+from hone.engines.fused import FusedBody
+from hone.engines.masks import candidates, text_config
+from hone.models.attention import switchable
 from hone.models.precision import casts, compute_dtype
 
 log = logging.getLogger(__name__)
 
 Guard = type[torch.no_grad] | type[torch.inference_mode]
 
+_FUSED = 64_000_000
+"""Only models of up to this many parameters are run from copies of their weights: beyond it arithmetic is all."""
 _WINDOW = 4
 """Sliding windows are narrowed to this during the check, so that a dozen tokens run past them."""
 
@@ -54,23 +60,42 @@ def choose(model: nn.Module, *, pad_id: int, slots: int, max_length: int | None)
     """
     before = _held(model)
     reason = "its layers are of a kind the slot cache does not know"
-    forms = candidates(text_config(model), max_length)
-    if forms and _stretches(text_config(model), max_length):
-        forms, reason = [], "its rotary frequencies change with the length of the text"
-    for form in forms:
-        with _narrow(text_config(model), form) as narrow:
-            try:
-                error = difference(model, narrow, pad_id)
-            except Exception as fault:  # an architecture may refuse the cache or the mask in any way it likes
-                reason = f"{type(fault).__name__}: {fault}"
-                continue
+    device = device_of(model)
+    makers = _bodies(model, max_length)
+    if _stretches(text_config(model), max_length):
+        makers, reason = [], "its rotary frequencies change with the length of the text"
+    for make in makers:
+        try:
+            with narrowed(model):
+                cached = CachedForward(make(), device=device, pad_id=pad_id, slots=2)
+                error = difference(model, cached)
+        except Exception as fault:  # an architecture may refuse the cache or the mask in any way it likes
+            reason = f"{type(fault).__name__}: {fault}"
+            continue
         if error <= tolerance(model):
             pure = _held(model) == before and not casts(model)
             guard: Guard = torch.inference_mode if pure else torch.no_grad
-            return Choice(CachedForward(model, form, pad_id=pad_id, slots=slots), "cached", guard)
+            return Choice(CachedForward(make(), device=device, pad_id=pad_id, slots=slots), "cached", guard)
         reason = f"logits differ by {error:.1e} of their spread"
     log.warning("the engine runs whole rows at every step for %s: %s", type(model).__name__, reason)
     return Choice(ReferenceForward(model, pad_id=pad_id), "reference", torch.no_grad)
+
+
+def _bodies(model: nn.Module, max_length: int | None) -> list[Callable[[], Body]]:
+    """The ways to run a model that may be right, fastest first; made inside the narrowed window."""
+    makers: list[Callable[[], Body]] = []
+    small = sum(p.numel() for p in model.parameters()) <= _FUSED
+    if small and max_length is not None and compute_dtype(model) == torch.float32:
+        makers.append(lambda: FusedBody(model, torch.float32, max_length))
+    if switchable(model):
+        makers.append(lambda: AttendingBody(model))
+    # The form is made anew each time: it holds the width of the window, narrowed or not.
+    count = len(candidates(text_config(model), max_length))
+    return [*makers, *(partial(_masked, model, max_length, number) for number in range(count))]
+
+
+def _masked(model: nn.Module, max_length: int | None, number: int) -> Body:
+    return MaskedBody(model, candidates(text_config(model), max_length)[number])
 
 
 def tolerance(model: nn.Module) -> float:
@@ -78,14 +103,13 @@ def tolerance(model: nn.Module) -> float:
     return 1e-3 if compute_dtype(model) in (torch.float32, torch.float64) else 5e-2
 
 
-def difference(model: nn.Module, form: MaskForm, pad_id: int) -> float:
+def difference(model: nn.Module, cached: CachedForward) -> float:
     """``‖cached − full‖ / ‖full − its mean‖`` over the logits of a small run with all that can go wrong.
 
-    Two ragged prompts, steps, a refill that is longer than anything before it and so shifts the live columns,
-    a row that moves into a hole. The full forward runs each row alone, without cache, mask or positions of
-    ours.
+    Two ragged prompts, steps, a refill that is longer than anything before it, so that the buffers grow and the
+    columns wrap around, a row that moves into a hole. The full forward runs each row alone, without cache, mask or
+    positions of ours.
     """
-    cached = CachedForward(model, form, pad_id=pad_id, slots=2)
     draw = generator("engine self-check")
     vocabulary = int(text_config(model).vocab_size)
 
@@ -101,17 +125,29 @@ def difference(model: nn.Module, form: MaskForm, pad_id: int) -> float:
 
     def step(which: list[int]) -> None:
         new = some(len(which))
-        keep(cached.step(new, 16), which)
+        keep(cached.step(np.array(new), 16), which)
         for row, token in zip(which, new, strict=True):
             rows[row].append(token)
 
-    keep(cached.add([0, 1], [tuple(r) for r in rows], (), 16), [0, 1])
-    step([0, 1])
-    rows.append(some(11))
-    keep(cached.add([0], [tuple(rows[2])], (), 16), [2])
-    step([2, 1])
-    cached.move([1], [0], 1)
-    step([1])
+    def join(stay: list[int], prompts: list[list[int]], which: list[int]) -> None:
+        given = [tuple(prompt) for prompt in prompts]
+        source = cached.arrange(np.array(stay, dtype=np.int64), given)
+        if given:
+            where = np.array([int(np.flatnonzero(source == -1 - i)[0]) for i in range(len(given))])
+            keep(cached.add(where, given, (), 16), which)
+        live[:] = [live[s] if s >= 0 else which[-1 - s] for s in source.tolist()]
+
+    live: list[int] = []
+    with cached.session():
+        join([], rows[:2], [0, 1])
+        step(live)
+        rows.append(some(11))
+        join([live.index(1)], rows[2:], [2])
+        step(live)
+        step(live)
+        step(live)
+        join([live.index(1)], [], [])
+        step(live)
 
     error = spread = 0.0
     for row, got in zip(rows, seen, strict=True):
@@ -145,14 +181,15 @@ def _stretches(config: Any, max_length: int | None) -> bool:
 
 
 @contextmanager
-def _narrow(config: Any, form: MaskForm) -> Iterator[MaskForm]:
-    """Narrow the model's sliding window for a while, and the form's with it."""
-    window = form.window
-    if window is None:
-        yield form
-        return
-    config.sliding_window = min(window, _WINDOW)
+def narrowed(model: nn.Module) -> Iterator[None]:
+    """Narrow the model's sliding windows for a while, in its configuration and wherever a layer keeps its own."""
+    holders = [text_config(model), *model.modules()]
+    before = [(holder, getattr(holder, "sliding_window", None)) for holder in holders]
+    found = [(holder, window) for holder, window in before if isinstance(window, int) and window > 0]
     try:
-        yield MaskForm(form.types, form.mapping, config.sliding_window)
+        for holder, window in found:
+            holder.sliding_window = min(window, _WINDOW)
+        yield
     finally:
-        config.sliding_window = window
+        for holder, window in found:
+            holder.sliding_window = window

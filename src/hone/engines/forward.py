@@ -5,17 +5,19 @@ Dimensions: N rows in use, R rows that join, P distinct prompts, L columns, V vo
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
-from typing import Any, Protocol
+from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from hone.engines.cache import PromptBlock, SlotCache
-from hone.engines.masks import MaskForm
-from hone.models.precision import compute_dtype
+from hone.engines.attend import PromptAttention, StepAttention
+from hone.engines.bodies import Body, device_of
+from hone.engines.cache import Indices, PromptBlock, SlotCache
 
 Prompt = tuple[int, ...]
 
@@ -26,85 +28,106 @@ _REFERENCE_TOKENS = 16_384
 
 
 class Forward(Protocol):
-    """Rows 0..N-1 without holes between calls to :meth:`step`."""
+    """Rows 0..N-1, put in order by :meth:`arrange` whenever some join or leave."""
 
-    def add(self, rows: Sequence[int], prompts: Sequence[Prompt], upcoming: Iterable[Prompt], longest: int) -> Tensor:
-        """Let prompts join in the given rows (holes, or the next unused rows in order); logits [R,V] float32.
+    def arrange(self, keep: Indices, prompts: Sequence[Prompt]) -> Indices:
+        """Drop all rows but ``keep`` and make places for prompts.
 
         Args:
-            rows: where.
-            prompts: one per row; equal ones stand next to each other.
+            keep: rows that stay, ascending.
+            prompts: of those that join; equal ones stand next to each other.
+
+        Returns:
+            What stands at each of the new positions: an old row, or ``-1 - i`` for the i-th prompt.
+        """
+
+    def add(self, rows: Indices, prompts: Sequence[Prompt], upcoming: Iterable[Prompt], longest: int) -> Tensor:
+        """Fill the places made for prompts; logits [R,V] float32.
+
+        Args:
+            rows: where each of them goes.
+            prompts: those :meth:`arrange` was given.
             upcoming: the distinct prompts still waiting, in the order in which they will come.
             longest: prompt and token limit of the longest request in flight.
         """
 
-    def step(self, tokens: Sequence[int], longest: int) -> Tensor:
+    def step(self, tokens: NDArray[np.int64], longest: int) -> Tensor:
         """Append one token to every row; logits [N,V] float32."""
 
-    def move(self, source: Sequence[int], target: Sequence[int], rows: int) -> None:
-        """Copy rows into holes and keep the first ``rows``."""
+    def session(self) -> AbstractContextManager[None]:
+        """What must hold around the other calls."""
+
+    def refresh(self) -> None:
+        """The weights have changed."""
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Forget all rows."""
 
 
 class CachedForward:
     """One token per row and step, over keys and values kept in place.
 
     Args:
-        model: a Hugging Face causal language model, or one wrapped by PEFT.
-        form: the masks it takes.
+        body: runs the model.
+        device: where it runs.
         pad_id: any valid id; what stands left of a short prompt in a block.
         slots: the most rows.
     """
 
-    def __init__(self, model: nn.Module, form: MaskForm, *, pad_id: int, slots: int) -> None:
-        self.model, self.form, self.pad_id = model, form, pad_id
+    def __init__(self, body: Body, *, device: torch.device, pad_id: int, slots: int) -> None:
+        self.body, self.device, self.pad_id = body, device, pad_id
         self.cache = SlotCache(slots)
-        self.few = _last_only(model)
         self.clear()
 
     def clear(self) -> None:
-        """Forget everything."""
+        """See :meth:`Forward.clear`."""
         self.cache.clear()
         self._block = PromptBlock()
         self._block_index: dict[Prompt, int] = {}
         self._block_logits = torch.empty(0)
 
-    def add(self, rows: Sequence[int], prompts: Sequence[Prompt], upcoming: Iterable[Prompt], longest: int) -> Tensor:
+    def session(self) -> AbstractContextManager[None]:
+        """See :meth:`Forward.session`."""
+        return self.body.session()
+
+    def refresh(self) -> None:
+        """See :meth:`Forward.refresh`."""
+        self.body.refresh()
+
+    def arrange(self, keep: Indices, prompts: Sequence[Prompt]) -> Indices:
+        """See :meth:`Forward.arrange`."""
+        widths = [len(prompt) for prompt in prompts]
+        source = self.cache.order(keep, widths)
+        self.cache.arrange(source, widths)
+        return source
+
+    def add(self, rows: Indices, prompts: Sequence[Prompt], upcoming: Iterable[Prompt], longest: int) -> Tensor:
         """See :meth:`Forward.add`. Each distinct prompt is run once, several together, some ahead of need."""
         logits, done = [], 0
         while done < len(prompts):
             if prompts[done] not in self._block_index:
                 self._prefill(dict.fromkeys([*prompts[done:], *islice(upcoming, _BLOCK_TOKENS)]))
-            end = done
-            while end < len(prompts) and prompts[end] in self._block_index:
-                end += 1
-            here = prompts[done:end]
-            source = [self._block_index[prompt] for prompt in here]
-            self.cache.place(rows[done:end], self._block, source, [len(p) for p in here], longest)
-            logits.append(self._block_logits[source])
+            source: list[int] = []
+            for prompt in prompts[done:]:
+                if prompt not in self._block_index:
+                    break
+                source.append(self._block_index[prompt])
+            end = done + len(source)
+            index_R, widths = np.array(source), np.array([len(prompt) for prompt in prompts[done:end]])
+            self.cache.place(rows[done:end], self._block, index_R, widths, longest)
+            logits.append(self._block_logits[torch.from_numpy(index_R).to(self.device)])
             done = end
         return torch.cat(logits) if len(logits) > 1 else logits[0]
 
-    def step(self, tokens: Sequence[int], longest: int) -> Tensor:
+    def step(self, tokens: NDArray[np.int64], longest: int) -> Tensor:
         """See :meth:`Forward.step`."""
         cache = self.cache
         cache.make_room(longest)
-        device = _device(self.model)
-        start_N = torch.tensor(cache.start, device=device)
-        logits_NV = self._run(
-            torch.tensor(tokens, device=device)[:, None],
-            self.form.build(start_N, cache.first, cache.cursor, 1, compute_dtype(self.model)),
-            (cache.cursor - start_N)[:, None],
-            cache,
-        )
+        ids_N1 = torch.from_numpy(tokens).to(self.device)[:, None]
+        position_N1 = torch.from_numpy(cache.widths()).to(self.device)[:, None]
+        logits_NV = self.body(ids_N1, position_N1, cache, StepAttention(cache))
         cache.advance()
         return logits_NV
-
-    def move(self, source: Sequence[int], target: Sequence[int], rows: int) -> None:
-        """See :meth:`Forward.move`."""
-        self.cache.move(source, target, rows)
 
     def _prefill(self, queue: Iterable[Prompt]) -> None:
         """Run the first prompts of the queue, as many as fit into a block; they replace the last block."""
@@ -115,26 +138,12 @@ class CachedForward:
                 break
             chosen.append(prompt)
             width = max(width, len(prompt))
-        device = _device(self.model)
-        ids = torch.tensor([[self.pad_id] * (width - len(p)) + list(p) for p in chosen], device=device)
-        start_P = torch.tensor([width - len(p) for p in chosen], device=device)
-        position = (torch.arange(width, device=device) - start_P[:, None]).clamp(min=0)
-        mask = self.form.build(start_P, 0, width - 1, width, compute_dtype(self.model))
+        ids_PL = torch.tensor([[self.pad_id] * (width - len(p)) + list(p) for p in chosen], device=self.device)
+        start_P = torch.tensor([width - len(p) for p in chosen], device=self.device)
+        position_PL = (torch.arange(width, device=self.device) - start_P[:, None]).clamp(min=0)
         self._block = PromptBlock()
         self._block_index = {prompt: i for i, prompt in enumerate(chosen)}
-        self._block_logits = self._run(ids, mask, position, self._block)
-
-    def _run(self, ids: Tensor, mask: Any, position: Tensor, cache: Any) -> Tensor:
-        output = self.model(
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=position,
-            past_key_values=cache,
-            use_cache=True,
-            **self.few,
-        )
-        logits: Tensor = output.logits[:, -1]
-        return logits.float()
+        self._block_logits = self.body(ids_PL, position_PL, self._block, PromptAttention(start_P, width, width))
 
 
 class ReferenceForward:
@@ -148,27 +157,30 @@ class ReferenceForward:
         self.clear()
 
     def clear(self) -> None:
-        """Forget everything."""
+        """See :meth:`Forward.clear`."""
         self._rows: list[list[int]] = []
 
-    def add(self, rows: Sequence[int], prompts: Sequence[Prompt], upcoming: Iterable[Prompt], longest: int) -> Tensor:
-        """See :meth:`Forward.add`."""
-        self._rows += [[] for _ in range(max(rows) + 1 - len(self._rows))]
-        for row, prompt in zip(rows, prompts, strict=True):
-            self._rows[row] = list(prompt)
-        return self._run([self._rows[row] for row in rows])
+    def session(self) -> AbstractContextManager[None]:
+        """See :meth:`Forward.session`."""
+        return nullcontext()
 
-    def step(self, tokens: Sequence[int], longest: int) -> Tensor:
+    def refresh(self) -> None:
+        """See :meth:`Forward.refresh`."""
+
+    def arrange(self, keep: Indices, prompts: Sequence[Prompt]) -> Indices:
+        """See :meth:`Forward.arrange`."""
+        self._rows = [*(self._rows[row] for row in keep.tolist()), *(list(prompt) for prompt in prompts)]
+        return np.concatenate([keep, -1 - np.arange(len(prompts))])
+
+    def add(self, rows: Indices, prompts: Sequence[Prompt], upcoming: Iterable[Prompt], longest: int) -> Tensor:
+        """See :meth:`Forward.add`."""
+        return self._run([self._rows[row] for row in rows.tolist()])
+
+    def step(self, tokens: NDArray[np.int64], longest: int) -> Tensor:
         """See :meth:`Forward.step`."""
-        for row, token in zip(self._rows, tokens, strict=True):
+        for row, token in zip(self._rows, tokens.tolist(), strict=True):
             row.append(token)
         return self._run(self._rows)
-
-    def move(self, source: Sequence[int], target: Sequence[int], rows: int) -> None:
-        """See :meth:`Forward.move`."""
-        for old, new in zip(source, target, strict=True):
-            self._rows[new] = self._rows[old]
-        del self._rows[rows:]
 
     def _run(self, rows: Sequence[Sequence[int]]) -> Tensor:
         width = max(len(row) for row in rows)
@@ -177,20 +189,10 @@ class ReferenceForward:
         return torch.cat(parts)
 
     def _some(self, rows: Sequence[Sequence[int]], width: int) -> Tensor:
-        device = _device(self.model)
+        device = device_of(self.model)
         ids = torch.tensor([[*row, *[self.pad_id] * (width - len(row))] for row in rows], device=device)
         last_R = torch.tensor([len(row) - 1 for row in rows], device=device)
         mask = torch.arange(width, device=device) <= last_R[:, None]
         logits = self.model(input_ids=ids, attention_mask=mask.long(), use_cache=False).logits
         picked: Tensor = logits[torch.arange(len(rows), device=device), last_R]
         return picked.float()
-
-
-def _device(model: nn.Module) -> torch.device:
-    return next(model.parameters()).device
-
-
-def _last_only(model: Any) -> dict[str, int]:
-    """The argument that makes a model give only the last position's logits, if it has one."""
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(base.forward).parameters else {}

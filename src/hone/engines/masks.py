@@ -1,4 +1,4 @@
-"""Attention masks for rows that end together: additive, four-dimensional, in the form a model takes.
+"""Attention masks in the form a model takes: for architectures whose attention cannot be replaced.
 
 Dimensions: N rows, Q query columns, L key columns.
 
@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+
+from hone.engines.attend import Attention
 
 _TYPES = frozenset({"full_attention", "sliding_attention"})
 
@@ -32,29 +33,12 @@ class MaskForm:
     mapping: bool = False
     window: int | None = None
 
-    def build(self, start_N: Tensor, first: int, cursor: int, queries: int, dtype: torch.dtype) -> Any:
-        """Masks [N,1,Q,L] for the columns ``first .. cursor``, the last ``queries`` of them asking.
-
-        Args:
-            start_N: [N] int64, each row's first live column.
-            first: first key column.
-            cursor: last key column (included), the one written in this pass.
-            queries: Q.
-            dtype: what the model computes in; 0 where a query sees a key, the least finite number elsewhere.
-        """
-        key_L = torch.arange(first, cursor + 1, device=start_N.device)
-        query_Q1 = key_L[-queries:, None]
-        seen = (key_L >= start_N[:, None])[:, None, None, :]
-        if queries > 1:
-            # A padding query sees itself: a row without any visible key would be NaN, and NaN spreads.
-            seen = seen & (key_L <= query_Q1) | (key_L == query_Q1)
+    def build(self, attend: Attention, dtype: torch.dtype) -> Any:
+        """The masks of one pass, [N,1,Q,L] in ``dtype``: one, or one per layer type."""
         masks = {}
         for kind in self.types:
-            visible = seen
-            if kind == "sliding_attention" and self.window is not None:
-                visible = seen & (query_Q1 - key_L < self.window)
-            masks[kind] = torch.zeros(visible.shape, dtype=dtype, device=start_N.device)
-            masks[kind].masked_fill_(~visible, torch.finfo(dtype).min)
+            mask = attend.mask(self.window if kind == "sliding_attention" else None)
+            masks[kind] = mask.clamp(min=torch.finfo(dtype).min).to(dtype)
         return masks if self.mapping else masks[self.types[0]]
 
 

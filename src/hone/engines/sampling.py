@@ -13,7 +13,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hone.core.errors import HoneError
@@ -51,17 +53,22 @@ def distribution(sampling: Sampling) -> Sampling:
     return replace(sampling, min_tokens=0, max_tokens=1, stop=())
 
 
-def draw_each(logits_BV: Tensor, settings: Sequence[Sampling], uniform_B: Tensor) -> tuple[Tensor, Tensor]:
-    """:func:`draw` for rows with settings of their own; rows with equal settings are drawn together."""
-    groups: dict[Sampling, list[int]] = {}
-    for row, sampling in enumerate(settings):
-        groups.setdefault(sampling, []).append(row)
-    if len(groups) == 1:
-        return draw(logits_BV, settings[0], uniform_B)
-    token_B = torch.empty(len(settings), dtype=torch.int64, device=logits_BV.device)
-    logprob_B = torch.empty(len(settings), device=logits_BV.device)
-    for sampling, rows in groups.items():
-        token_B[rows], logprob_B[rows] = draw(logits_BV[rows], sampling, uniform_B[rows])
+def draw_each(
+    logits_BV: Tensor, kinds: Sequence[Sampling], kind_B: NDArray[np.int64] | None, uniform_B: Tensor
+) -> tuple[Tensor, Tensor]:
+    """:func:`draw` for rows with settings of their own; rows with equal settings are drawn together.
+
+    Args:
+        logits_BV: [B,V]. kinds: the settings. kind_B: [B] which of them each row has; None where there is just one.
+        uniform_B: [B].
+    """
+    if kind_B is None or (kind_B == kind_B[0]).all():
+        return draw(logits_BV, kinds[0 if kind_B is None else int(kind_B[0])], uniform_B)
+    token_B = torch.empty(len(kind_B), dtype=torch.int64, device=logits_BV.device)
+    logprob_B = torch.empty(len(kind_B), device=logits_BV.device)
+    for kind in np.unique(kind_B).tolist():
+        rows = torch.from_numpy(np.flatnonzero(kind_B == kind)).to(logits_BV.device)
+        token_B[rows], logprob_B[rows] = draw(logits_BV[rows], kinds[kind], uniform_B[rows])
     return token_B, logprob_B
 
 
