@@ -182,7 +182,8 @@ def test_attention_of_prompts_and_steps_equals_a_loop(window: int | None, capped
     for row, w in enumerate(widths):
         for at in range(6 - w, 6):
             own = slice(6 - w, at + 1)
-            assert torch.allclose(found[row, at], by_hand(query[row, :, at], key[row, :, own], value[row, :, own]))
+            want = by_hand(query[row, :, at], key[row, :, own], value[row, :, own])
+            assert torch.allclose(found[row, at], want, atol=1e-5)
 
     block.update(key, value, 0)
     cache = SlotCache(3)
@@ -201,7 +202,7 @@ def test_attention_of_prompts_and_steps_equals_a_loop(window: int | None, capped
         mask = attend.mask(window)
         assert mask.shape == (cache.rows, 1, 1, cache.length)
         for i, (k, v) in enumerate(rows):
-            assert torch.allclose(got[i, 0], by_hand(query[i, :, 0], k, v), atol=1e-6)
+            assert torch.allclose(got[i, 0], by_hand(query[i, :, 0], k, v), atol=1e-5)
             assert int((mask[i] == 0).sum()) == min(k.shape[1], window or 99)
         cache.advance()
         if len(rows) > 2:  # the widest leaves, and the ring wraps around without growing
