@@ -23,6 +23,8 @@ _ORDER = [
     "profile",
     "eval",
     "chat",
+    "ui",
+    "feedback",
     "report",
     "reproduce",
     "tabular",

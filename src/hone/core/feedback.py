@@ -37,6 +37,11 @@ def same_text(first: Text, second: Text) -> bool:
     return answer_text(first).strip() == answer_text(second).strip()
 
 
+def author(model: str, checkpoint: str) -> str:
+    """Model and checkpoint as one name."""
+    return f"{model}@{checkpoint}" if checkpoint else model
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """An answer and where it comes from.
@@ -62,7 +67,7 @@ class Answer:
     @property
     def author(self) -> str:
         """Model and checkpoint as one name: ``model@checkpoint``; the player of an arena."""
-        return f"{self.model}@{self.checkpoint}" if self.checkpoint else self.model
+        return author(self.model, self.checkpoint)
 
 
 @dataclass(frozen=True, slots=True)

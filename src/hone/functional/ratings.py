@@ -123,11 +123,13 @@ def bootstrap_elo(battles: Battles, k: float = 4.0, rounds: int = 100, seed: int
 
     A round's deviation holds the noise of its own order too, so the interval is a little too wide, never too narrow.
     """
-    samples_RP = np.empty((rounds, len(battles.players)))
+    drawn = []
     for r, weight_N in enumerate(_resamples(battles, rounds, seed)):
         index_N = np.repeat(np.arange(len(battles)), weight_N.astype(np.int64))
-        samples_RP[r] = _elo_rounds(battles, generator(seed, "elo bootstrap", r).permutation(index_N)[None], k)[0]
-    return _interval(average_elo(battles, k, rounds, seed), samples_RP)
+        drawn.append(generator(seed, "elo bootstrap", r).permutation(index_N))
+    longest = max((len(index_N) for index_N in drawn), default=0)
+    order_RN = np.stack([np.pad(index_N, (0, longest - len(index_N)), constant_values=-1) for index_N in drawn])
+    return _interval(average_elo(battles, k, rounds, seed), _elo_rounds(battles, order_RN, k))
 
 
 def bradley_terry(battles: Battles, ridge: float = 0.01, weight_N: Floats | None = None) -> Floats:
@@ -215,13 +217,13 @@ def win_matrix(battles: Battles) -> tuple[Floats, Floats]:
 
 
 def _elo_rounds(battles: Battles, index_RN: Ints, k: float) -> Floats:
-    """All rounds side by side: the loop is over time, and each step updates every round at once."""
+    """All rounds side by side: the loop is over time, and each step updates every round at once; −1 is no battle."""
     rating_RP = np.full((len(index_RN), len(battles.players)), START)
     rows = np.arange(len(index_RN))
     for index_R in index_RN.T:
         first_R, second_R = battles.first_N[index_R], battles.second_N[index_R]
         gap_R = rating_RP[rows, second_R] - rating_RP[rows, first_R]
-        move_R = k * (battles.score_N[index_R] - 1 / (1 + 10 ** (gap_R / 400)))
+        move_R = np.where(index_R < 0, 0.0, k) * (battles.score_N[index_R] - 1 / (1 + 10 ** (gap_R / 400)))
         rating_RP[rows, first_R] += move_R
         rating_RP[rows, second_R] -= move_R
     return rating_RP

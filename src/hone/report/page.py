@@ -27,21 +27,29 @@ def write_report(run_dir: Path) -> Path:
     Raises:
         HoneError: the directory is missing or holds no run, or the page cannot be written.
     """
-    run = read_run(run_dir)
-    text = render(
-        "page.html",
-        run=run,
-        headline=_headline(run),
-        status=_status(run),
-        facts=_facts(run),
-        rows=table(run.evaluations),
-        strata=Markup(strata_chart(run.evaluations)),
-        sections=sections(run.metrics),
-        steps=shown(run.rollouts),
-    )
+    text = render("page.html", **page_values(run_dir))
     path = run_dir / "report.html"
     write_text(path, text)
     return path
+
+
+def page_values(run_dir: Path, *, charts: bool = True) -> dict[str, Any]:
+    """Everything that ``page.html`` shows of a run; without ``charts`` neither curves nor rollouts.
+
+    Raises:
+        HoneError: the directory is missing or holds no run.
+    """
+    run = read_run(run_dir)
+    return {
+        "run": run,
+        "headline": _headline(run),
+        "status": _status(run),
+        "facts": _facts(run),
+        "rows": table(run.evaluations),
+        "strata": Markup(strata_chart(run.evaluations)),
+        "sections": sections(run.metrics) if charts else {},
+        "steps": shown(run.rollouts) if charts else [],
+    }
 
 
 def render(template: str, **values: Any) -> str:

@@ -136,10 +136,11 @@ for i in range(10_000):
 def test_verdicts_say_who_met_whom(database: str) -> None:
     store = FeedbackStore(database)
     store.add_many(Entry(x, f"{i}", "item") for i, x in enumerate(LABELS[:4]))
-    found = [(annotator, item, sorted(players)) for _, _, annotator, item, players in store.verdicts()]
-    assert found[0] == ("ann", "item", [("m", 2), ("m@step-10", 1)])
-    assert found[1] == ("bob", "item", [("m", 1), ("m@step-10", 1)])
-    assert [players for *_, players in found][2] == [("", 1), ("m", 2)]
+    first, second, _, ranking = store.verdicts()
+    assert (first.annotator, [a[1:] for a in first.answers]) == ("ann", [("m@step-10", 1), ("m", 2)])
+    assert (second.annotator, [a[1:] for a in second.answers]) == ("bob", [("m@step-10", 1), ("m", 1)])
+    assert [a[1:] for a in ranking.answers] == [("m@step-10", 2), ("m", 1), ("人", 2)]
+    assert first.prompt == second.prompt == ranking.prompt and first.answers[0][0] == ranking.answers[0][0]
     store.close()
 
 

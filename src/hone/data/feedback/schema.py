@@ -95,7 +95,7 @@ def open_database(where: str | Path, wait: float = WAIT) -> sa.Engine:
             options = f"-c lock_timeout={int(wait * 1000)} -c timezone=UTC"
             engine = sa.create_engine(url, pool_pre_ping=True, pool_size=16, connect_args={"options": options})
         with writing(engine) as connection:
-            _make_tables(connection, str(where))
+            _make_tables(connection, shown_name(where))
     except BaseException as error:
         if engine is not None:
             engine.dispose()
@@ -133,7 +133,7 @@ def writing(engine: sa.Engine) -> Any:
 
 def database_error(error: Exception, where: str | Path) -> HoneError:
     """What a database driver raised, as one clear error."""
-    shown = str(where) if "://" not in str(where) else database_url(where).render_as_string(hide_password=True)
+    shown = shown_name(where)
     lines = str(getattr(error, "orig", None) or error).strip().splitlines()
     got = lines[0] if lines else type(error).__name__
     if isinstance(error, ImportError):
@@ -149,6 +149,11 @@ def database_error(error: Exception, where: str | Path) -> HoneError:
     if "full" in got:
         return HoneError("the disk is full; nothing was stored", where=shown, do="free some space, then try again")
     return HoneError("the database cannot be used", where=shown, got=got)
+
+
+def shown_name(where: str | Path) -> str:
+    """A database as it may be shown: without its password."""
+    return str(where) if "://" not in str(where) else database_url(where).render_as_string(hide_password=True)
 
 
 def _prepare_sqlite(engine: sa.Engine) -> None:

@@ -6,13 +6,14 @@ import contextlib
 import json
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
 from hone.core.errors import HoneError
-from hone.core.feedback import Answer, Comparison, Label, Rating, Text, comparisons_of
+from hone.core.feedback import Answer, Comparison, Label, Rating, Text, author, comparisons_of
 from hone.data.feedback.entries import KINDS, Entry, digest, make_label, now, parts
 from hone.data.feedback.schema import (
     ANSWERS,
@@ -22,8 +23,24 @@ from hone.data.feedback.schema import (
     WAIT,
     database_error,
     open_database,
+    shown_name,
     writing,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A comparison or ranking without its texts.
+
+    Attributes:
+        prompt: number of the prompt.
+        annotator: who said it.
+        answers: (number of the answer, its author, its rank), by number.
+    """
+
+    prompt: int
+    annotator: str
+    answers: list[tuple[int, str, int]]
 
 
 class FeedbackStore:
@@ -38,7 +55,7 @@ class FeedbackStore:
     """
 
     def __init__(self, where: str | Path, wait: float = WAIT) -> None:
-        self.where = where
+        self.where, self.shown = where, shown_name(where)
         self.engine = open_database(where, wait)
         # Threads of this process queue up here, in order; SQLite's own waiting is a lottery.
         self._turn = threading.Lock() if self.engine.dialect.name == "sqlite" else contextlib.nullcontext()
@@ -111,25 +128,28 @@ class FeedbackStore:
         with self._errors(), self.engine.begin() as connection:
             return [(a, k, n) for a, k, n in connection.execute(query)]
 
-    def verdicts(self) -> list[tuple[int, int, str, str, list[tuple[str, int]]]]:
-        """(label, prompt, annotator, item, [(author of an answer, rank), ...]) of comparisons and rankings.
-
-        Without the texts: what an arena needs, quickly. In the order of entry; answers in a fixed order.
-        """
-        author = sa.case(
-            (ANSWERS.c.checkpoint == "", ANSWERS.c.model), else_=ANSWERS.c.model + "@" + ANSWERS.c.checkpoint
-        )
+    def verdicts(self) -> list[Verdict]:
+        """Who met whom in every comparison and ranking, in the order of entry: what an arena needs, quickly."""
         query = (
-            sa.select(LABELS.c.id, LABELS.c.prompt_id, LABELS.c.annotator, LABELS.c.item, author, LABEL_ANSWERS.c.rank)
+            sa.select(
+                LABELS.c.id,
+                LABELS.c.prompt_id,
+                LABELS.c.annotator,
+                ANSWERS.c.id.label("answer"),
+                ANSWERS.c.model,
+                ANSWERS.c.checkpoint,
+                LABEL_ANSWERS.c.rank,
+            )
             .join(LABEL_ANSWERS, LABEL_ANSWERS.c.label_id == LABELS.c.id)
             .join(ANSWERS, ANSWERS.c.id == LABEL_ANSWERS.c.answer_id)
             .where(LABELS.c.undone.is_(None), LABELS.c.kind.in_(["comparison", "ranking"]))
             .order_by(LABELS.c.id, ANSWERS.c.id)
         )
-        found: dict[int, tuple[int, int, str, str, list[tuple[str, int]]]] = {}
+        found: dict[int, Verdict] = {}
         with self._errors(), self.engine.begin() as connection:
-            for label, prompt, annotator, item, name, rank in connection.execute(query):
-                found.setdefault(label, (label, prompt, annotator, item, []))[4].append((name, rank))
+            for label, prompt, annotator, answer, model, checkpoint, rank in connection.execute(query):
+                verdict = found.setdefault(label, Verdict(prompt, annotator, []))
+                verdict.answers.append((answer, author(model, checkpoint), rank))
         return list(found.values())
 
     def _insert(self, connection: sa.Connection, entry: Entry) -> int:

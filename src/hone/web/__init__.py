@@ -1,0 +1,1 @@
+"""The local web page: labelling, the arena, the runs."""

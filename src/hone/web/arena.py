@@ -1,0 +1,122 @@
+"""The arena: how strong every model and checkpoint is, from all comparisons of answers whose authors are known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import combinations
+
+from hone.data.feedback.store import Verdict
+from hone.functional.agreement import krippendorff_alpha, pairwise_kappa, percent_agreement
+from hone.functional.ratings import (
+    Battles,
+    Interval,
+    bootstrap_bradley_terry,
+    bootstrap_elo,
+    to_elo,
+    win_matrix,
+)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A player's line in the table: ratings in points, each with the ends of its 95 % interval."""
+
+    name: str
+    battles: int
+    won: float
+    bradley_terry: tuple[float, float, float]
+    elo: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Arena:
+    """Everything the page shows.
+
+    Attributes:
+        standings: the strongest first.
+        shares: row against column: share won (ties half) and number of battles, in the order of the standings; None
+            on the diagonal and where two never met.
+        battles: comparisons (and pairs of rankings) between two known authors.
+        left_out: pairs of one author, or with an author unknown.
+    """
+
+    standings: list[Standing]
+    shares: list[list[tuple[float, int] | None]]
+    battles: int
+    left_out: int
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """The points between which all intervals lie, for drawing."""
+        ends = [x for s in self.standings for x in (*s.bradley_terry, *s.elo)]
+        low, high = min(ends, default=900.0), max(ends, default=1100.0)
+        room = max(0.04 * (high - low), 5.0)
+        return low - room, high + room
+
+
+def make_arena(verdicts: Iterable[Verdict], rounds: int = 100) -> Arena:
+    """Rate every author from verdicts; prompts are what the bootstrap draws, for battles of one prompt are alike."""
+    triples: list[tuple[str, str, float]] = []
+    prompts: list[int] = []
+    left_out = 0
+    for verdict in verdicts:
+        for (_, first, rank), (_, second, other) in combinations(verdict.answers, 2):
+            if not first or not second or first == second:
+                left_out += 1
+                continue
+            triples.append((first, second, 0.5 if rank == other else float(rank < other)))
+            prompts.append(verdict.prompt)
+    battles = Battles.of(triples, prompts)
+    found = bootstrap_bradley_terry(battles, rounds=rounds)
+    strength = Interval(to_elo(found.value_P), to_elo(found.low_P), to_elo(found.high_P))
+    points = bootstrap_elo(battles, rounds=rounds)
+    wins_PP, games_PP = win_matrix(battles)
+    order = sorted(range(len(battles.players)), key=lambda i: -strength.value_P[i])
+    standings = [
+        Standing(
+            battles.players[i],
+            int(games_PP[i].sum()),
+            float(wins_PP[i].sum() / games_PP[i].sum()),
+            _three(strength, i),
+            _three(points, i),
+        )
+        for i in order
+    ]
+    shares = [
+        [(float(wins_PP[i, j] / games_PP[i, j]), int(games_PP[i, j])) if games_PP[i, j] else None for j in order]
+        for i in order
+    ]
+    return Arena(standings, shares, len(battles), left_out)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far annotators agree on the same pairs of answers; NaN where there is nothing to say.
+
+    Attributes:
+        share: equal verdicts among all pairs of annotators of the same pair of answers; ``pairs`` how many.
+        alpha: Krippendorff's.
+        kappas: Cohen's for every two annotators with the number of pairs of answers both judged.
+    """
+
+    share: float
+    pairs: int
+    alpha: float
+    kappas: dict[tuple[str, str], tuple[float, int]]
+
+
+def make_agreement(verdicts: Iterable[Verdict]) -> Agreement:
+    """Agreement over pairs of answers: first better, second better, tie; a person's last verdict counts."""
+    labels: dict[tuple[int, int], dict[str, int]] = {}
+    for verdict in verdicts:
+        for (first, _, rank), (second, _, other) in combinations(verdict.answers, 2):
+            labels.setdefault((first, second), {})[verdict.annotator] = (rank > other) - (rank < other)
+    share, pairs = percent_agreement(labels)
+    units = [list(item.values()) for item in labels.values()]
+    return Agreement(share, pairs, krippendorff_alpha(units) if pairs else math.nan, pairwise_kappa(labels))
+
+
+def _three(interval: Interval, i: int) -> tuple[float, float, float]:
+    return float(interval.value_P[i]), float(interval.low_P[i]), float(interval.high_P[i])

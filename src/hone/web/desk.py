@@ -1,0 +1,117 @@
+"""What the routes of a server share: the store, the questions, who has answered what."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from markupsafe import Markup
+
+from hone.data.feedback.entries import Entry
+from hone.data.feedback.store import FeedbackStore
+from hone.report.style import number
+from hone.web.questions import ASKS, Ask, Questions
+
+
+class Desk:
+    """State of a server. Everything in it can be made again from the database: a restart loses nothing.
+
+    Args:
+        store: where labels go.
+        questions: what is asked.
+        runs: the folder whose run directories are shown.
+    """
+
+    def __init__(self, store: FeedbackStore, questions: Questions, runs: Path) -> None:
+        self.store, self.questions, self.runs = store, questions, runs
+        self._answered: dict[str, set[str]] = {}
+        self._anybodys: set[str] = store.answered()
+        self._lock = threading.Lock()
+        self._made: OrderedDict[tuple[str, Any], Any] = OrderedDict()
+        self._making = threading.Lock()
+        self._templates = jinja2.Environment(
+            loader=jinja2.ChoiceLoader(
+                [jinja2.PackageLoader("hone.web", "templates"), jinja2.PackageLoader("hone.report", ".")]
+            ),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._templates.filters |= {"svg": Markup, "number": number}
+
+    def mine(self, annotator: str) -> set[str]:
+        """Ids of the questions that a person has answered."""
+        with self._lock:
+            if annotator not in self._answered:
+                self._answered[annotator] = self.store.answered(annotator)
+            return set(self._answered[annotator])
+
+    def anybodys(self) -> set[str]:
+        """Ids of the questions that anyone has answered (as far as this server knows)."""
+        with self._lock:
+            return set(self._anybodys)
+
+    def add(self, entry: Entry) -> bool:
+        """Store a label; whether it was new."""
+        new = self.store.add(entry)
+        with self._lock:
+            self._answered.setdefault(entry.label.annotator, self.store.answered(entry.label.annotator)).add(entry.item)
+            self._anybodys.add(entry.item)
+        return new
+
+    def undo(self, annotator: str) -> Entry | None:
+        """Take back a person's last label."""
+        taken = self.store.undo(annotator)
+        with self._lock:
+            self._answered.pop(annotator, None)
+            self._anybodys = self.store.answered()
+        return taken
+
+    def once(self, what: str, stamp: Any, make: Callable[[], Any]) -> Any:
+        """What ``make`` gave for this stamp, made at most once; charts are drawn by one thread at a time."""
+        with self._making:
+            if (what, stamp) not in self._made:
+                self._made[what, stamp] = make()
+                while len(self._made) > 64:
+                    self._made.popitem(last=False)
+            return self._made[what, stamp]
+
+    def page(self, request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+        """A filled template: strings are escaped, whoever wrote them."""
+        shared = {"annotator": annotator_of(request), "path": request.url.path, "tabs": self.tabs()}
+        text = self._templates.get_template(template).render(**{**shared, **values})
+        # A model's bytes may decode to half of a surrogate pair, which no page can hold.
+        return HTMLResponse(text.encode("utf-8", "replace"), status)
+
+    def tabs(self) -> list[Ask]:
+        """The kinds of question that there are."""
+        return [ask for ask in ASKS if self.questions.lists[ask]]
+
+
+def desk_of(request: Request) -> Desk:
+    """The desk of the server that got this request."""
+    desk: Desk = request.app.state.desk
+    return desk
+
+
+NAME = "hone_annotator"
+"""The cookie with a person's name."""
+
+
+def annotator_of(request: Request) -> str:
+    """The person's name; "" if they have not said it."""
+    from urllib.parse import unquote
+
+    return clean_name(unquote(request.cookies.get(NAME, "")))
+
+
+def clean_name(text: str) -> str:
+    """A name of at most 64 printable characters on one line."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:64]

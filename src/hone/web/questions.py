@@ -1,0 +1,136 @@
+"""What people are asked: groups of answers to a prompt become questions, in an order that everyone shares."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Literal
+
+from hone.core.errors import HoneError
+from hone.core.feedback import Answer, Text, canonical, same_text
+from hone.core.seeding import generator, key
+from hone.data.feedback.entries import digest
+
+Ask = Literal["compare", "rank", "thumb", "write"]
+ASKS: tuple[Ask, ...] = ("compare", "rank", "thumb", "write")
+MOST_RANKED = 6
+"""Answers of one ranking; people lose track of more."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """A prompt and the answers to it that can be told apart."""
+
+    prompt: Text
+    answers: tuple[Answer, ...]
+
+
+@dataclass(frozen=True)
+class Question:
+    """One thing to ask.
+
+    Attributes:
+        id: a digest of what it asks, the same after a restart.
+        ask: how.
+        prompt: what the models were asked.
+        answers: two to compare, several to rank, one for a thumb, none to write.
+    """
+
+    id: str
+    ask: Ask
+    prompt: Text
+    answers: tuple[Answer, ...]
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How questions are made of groups.
+
+    Attributes:
+        pairs: comparisons asked of one prompt at most; pairs of different models come first.
+        overlap: share of the questions that every annotator is asked (agreement is measured on them); each of the
+            others is asked of one annotator alone.
+        seed: of the order of questions and of who stands left.
+    """
+
+    pairs: int = 3
+    overlap: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.pairs < 1 or not 0 <= self.overlap <= 1:
+            got = f"pairs {self.pairs}, overlap {self.overlap}"
+            raise HoneError("questions cannot be made so", got=got, expected="pairs ≥ 1 and 0 ≤ overlap ≤ 1")
+
+
+class Questions:
+    """Every question of a server, in an order keyed by the seed.
+
+    Args:
+        groups: prompts with answers; answers that read the same are one.
+        asking: how questions are made of them.
+    """
+
+    def __init__(self, groups: Iterable[Group], asking: Asking | None = None) -> None:
+        self.asking = asking or Asking()
+        made: dict[str, Question] = {}
+        for group in merge(groups):
+            for question in self._of(group):
+                made.setdefault(question.id, question)
+        self.by_id = made
+        self.lists: dict[Ask, list[Question]] = {ask: [] for ask in ASKS}
+        for question in sorted(made.values(), key=lambda q: key(self.asking.seed, "question", q.id)):
+            self.lists[question.ask].append(question)
+
+    def next(self, ask: Ask, mine: Collection[str], anybodys: Collection[str]) -> Question | None:
+        """The first question that is still to be asked of an annotator; None if there is none.
+
+        Args:
+            ask: of which kind.
+            mine: ids that the annotator has answered.
+            anybodys: ids that anyone has answered.
+        """
+        return next((q for q in self.lists[ask] if self._open(q, mine, anybodys)), None)
+
+    def progress(self, ask: Ask, mine: Collection[str], anybodys: Collection[str]) -> tuple[int, int]:
+        """How many an annotator has answered, and of how many in all."""
+        done = sum(q.id in mine for q in self.lists[ask])
+        return done, done + sum(self._open(q, mine, anybodys) for q in self.lists[ask])
+
+    def order(self, question: Question, annotator: str) -> tuple[int, ...]:
+        """Which answer stands where: keyed, so that a reload shows the same and people see different sides."""
+        order = generator(self.asking.seed, "order", question.id, annotator).permutation(len(question.answers))
+        return tuple(int(i) for i in order)
+
+    def _open(self, question: Question, mine: Collection[str], anybodys: Collection[str]) -> bool:
+        if question.id in mine:
+            return False
+        shared = key(self.asking.seed, "shared", question.id) < self.asking.overlap * 2**64
+        return shared or question.id not in anybodys
+
+    def _of(self, group: Group) -> list[Question]:
+        found = [_question("write", group.prompt, ())]
+        found += [_question("thumb", group.prompt, (answer,)) for answer in group.answers]
+        pairs = [_question("compare", group.prompt, pair) for pair in combinations(group.answers, 2)]
+        pairs.sort(key=lambda q: (q.answers[0].author == q.answers[1].author, key(self.asking.seed, "pair", q.id)))
+        found += pairs[: self.asking.pairs]
+        if len(group.answers) > 2:
+            found.append(_question("rank", group.prompt, group.answers[:MOST_RANKED]))
+        return found
+
+
+def merge(groups: Iterable[Group]) -> list[Group]:
+    """One group per prompt, each of its answers once (the first of those that read the same)."""
+    found: dict[str, tuple[Text, list[Answer]]] = {}
+    for group in groups:
+        _, answers = found.setdefault(canonical(group.prompt), (group.prompt, []))
+        for answer in group.answers:
+            if not any(same_text(answer.text, other.text) for other in answers):
+                answers.append(answer)
+    return [Group(prompt, tuple(answers)) for prompt, answers in found.values()]
+
+
+def _question(ask: Ask, prompt: Text, answers: Sequence[Answer]) -> Question:
+    said = [[a.text, a.model, a.checkpoint] for a in answers]
+    return Question(digest(ask, prompt, said), ask, prompt, tuple(answers))
