@@ -62,7 +62,8 @@ class Desk:
         """Store a label; whether it was new."""
         new = self.store.add(entry)
         with self._lock:
-            self._answered.setdefault(entry.label.annotator, self.store.answered(entry.label.annotator)).add(entry.item)
+            if entry.label.annotator in self._answered:  # else it is read from the database when it is asked for
+                self._answered[entry.label.annotator].add(entry.item)
             self._anybodys.add(entry.item)
         return new
 
@@ -83,12 +84,12 @@ class Desk:
                     self._made.popitem(last=False)
             return self._made[what, stamp]
 
-    def page(self, request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+    def page(self, request: Request, template: str, code: int = 200, /, **values: Any) -> HTMLResponse:
         """A filled template: strings are escaped, whoever wrote them."""
         shared = {"annotator": annotator_of(request), "path": request.url.path, "tabs": self.tabs()}
         text = self._templates.get_template(template).render(**{**shared, **values})
         # A model's bytes may decode to half of a surrogate pair, which no page can hold.
-        return HTMLResponse(text.encode("utf-8", "replace"), status)
+        return HTMLResponse(text.encode("utf-8", "replace"), code)
 
     def tabs(self) -> list[Ask]:
         """The kinds of question that there are."""

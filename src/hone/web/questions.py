@@ -80,6 +80,7 @@ class Questions:
                 made.setdefault(question.id, question)
         self.by_id = made
         self.lists: dict[Ask, list[Question]] = {ask: [] for ask in ASKS}
+        self._alone = {name for name in made if key(self.asking.seed, "shared", name) >= self.asking.overlap * 2**64}
         for question in sorted(made.values(), key=lambda q: key(self.asking.seed, "question", q.id)):
             self.lists[question.ask].append(question)
 
@@ -104,10 +105,7 @@ class Questions:
         return tuple(int(i) for i in order)
 
     def _open(self, question: Question, mine: Collection[str], anybodys: Collection[str]) -> bool:
-        if question.id in mine:
-            return False
-        shared = key(self.asking.seed, "shared", question.id) < self.asking.overlap * 2**64
-        return shared or question.id not in anybodys
+        return question.id not in mine and (question.id not in self._alone or question.id not in anybodys)
 
     def _of(self, group: Group) -> list[Question]:
         found = [_question("write", group.prompt, ())]
