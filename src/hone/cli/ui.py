@@ -37,6 +37,7 @@ class Args:
         token: asked of everyone who comes (default: none on loopback, else a new one).
         pairs: comparisons asked of one prompt at most.
         overlap: share of the questions that every annotator is asked; each of the others is asked of one.
+        wait: seconds to wait for another program that holds the database.
         seed: of the order of questions, of who stands left, and of sampling.
     """
 
@@ -55,6 +56,7 @@ class Args:
     token: str | None = None
     pairs: int = 3
     overlap: float = 1.0
+    wait: float = 10.0
     seed: int = 0
 
 
@@ -79,7 +81,7 @@ def run(argv: list[str]) -> None:
     groups += [group for folder in args.rollouts for group in groups_from_run(folder, args.seed)]
     if args.prompts is not None:
         groups += _generated(args, args.prompts)
-    desk = Desk(FeedbackStore(args.db), Questions(groups, asking), args.runs)
+    desk = Desk(FeedbackStore(args.db, args.wait), Questions(groups, asking), args.runs)
     counts = ", ".join(f"{len(found)} to {ask}" for ask, found in desk.questions.lists.items() if found)
     print(f"labels: {desk.store.shown}   questions: {counts or 'none (see --answers, --rollouts, --models)'}")
     serve(desk, args.host, args.port, args.token)

@@ -1,0 +1,58 @@
+"""The arena and the agreement by numbers worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from hone.data.feedback.store import Verdict
+from hone.web.arena import make_agreement, make_arena
+
+
+def verdict(prompt: int, first: str, second: str, ranks: tuple[int, int], who: str = "ann", start: int = 0) -> Verdict:
+    return Verdict(prompt, who, [(start, first, ranks[0]), (start + 1, second, ranks[1])])
+
+
+def test_two_players_by_hand() -> None:
+    verdicts = [verdict(i, "a", "b", (1, 2) if i % 4 else (2, 1)) for i in range(400)]  # a wins 3 of 4
+    arena = make_arena(verdicts)
+    first, second = arena.standings
+    assert (first.name, first.battles, first.won, arena.battles, arena.left_out) == ("a", 400, 0.75, 400, 0)
+    # odds of 3: 400 log10(3) = 190.8 points between them, around 1000
+    assert first.bradley_terry[0] - second.bradley_terry[0] == pytest.approx(190.8, abs=0.2)
+    assert first.bradley_terry[0] + second.bradley_terry[0] == pytest.approx(2000)
+    assert first.bradley_terry[1] < first.bradley_terry[0] < first.bradley_terry[2]
+    assert 1000 < first.elo[1] < first.elo[0] < first.elo[2]
+    assert arena.shares == [[None, (0.75, 400)], [(0.25, 400), None]]
+
+
+def test_rankings_are_all_their_pairs_and_ties_half_wins() -> None:
+    ranking = Verdict(1, "ann", [(1, "a", 1), (2, "b", 2), (3, "c", 2)])
+    arena = make_arena([ranking])
+    assert arena.battles == 3
+    assert {s.name: s.won for s in arena.standings} == {"a": 1.0, "b": 0.25, "c": 0.25}
+
+
+def test_unknown_and_equal_authors_are_left_out_and_counted() -> None:
+    arena = make_arena([verdict(1, "", "b", (1, 2)), verdict(2, "a", "a", (1, 2)), verdict(3, "a", "b", (1, 1))])
+    assert (arena.battles, arena.left_out) == (1, 2)
+    assert [s.won for s in arena.standings] == [0.5, 0.5]
+    assert make_arena([]).standings == []
+
+
+def test_agreement_by_hand() -> None:
+    verdicts = [
+        verdict(1, "a", "b", (1, 2), "ann", 0),
+        verdict(1, "a", "b", (1, 2), "bob", 0),
+        verdict(2, "a", "b", (1, 2), "ann", 10),
+        verdict(2, "a", "b", (2, 1), "bob", 10),
+        verdict(3, "a", "b", (1, 1), "ann", 20),
+    ]
+    found = make_agreement(verdicts)
+    assert (found.share, found.pairs) == (0.5, 2)
+    assert found.kappas == {("ann", "bob"): (0.0, 2)}
+    assert found.alpha == pytest.approx(0.0)  # as in the test of the formula: ab and aa
+    changed = make_agreement([*verdicts, verdict(2, "a", "b", (1, 2), "bob", 10)])
+    assert changed.share == 1.0
+    assert math.isnan(make_agreement([]).alpha)
