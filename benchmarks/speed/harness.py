@@ -5,6 +5,7 @@ Interleaving (A B A B …) puts a slow minute of the machine on all variants ali
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -78,7 +79,7 @@ class Worker:
         self.variant = variant
         self.log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed by stop)
         self.process = subprocess.Popen(
-            [python, "-m", "benchmarks.speed.worker", variant.job],
+            _command(python, variant.job),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.log,
@@ -102,11 +103,13 @@ class Worker:
 
     def stop(self) -> None:
         """End it."""
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            with contextlib.suppress(OSError):
+                pipe.close()
         try:
-            assert self.process.stdin is not None
-            self.process.stdin.close()
             self.process.wait(10)
-        except (subprocess.TimeoutExpired, OSError):
+        except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
         self.log.close()
@@ -194,6 +197,10 @@ def _drop(label: str, error: WorkerError, workers: dict[str, list[Worker]], foun
     found[label] = {"error": str(error)}
     for worker in workers.pop(label, []):
         worker.stop()
+
+
+def _command(python: str, job: str) -> list[str]:
+    return [python, "-m", "benchmarks.speed.worker", job]
 
 
 def _environment(variant: Variant) -> dict[str, str]:
