@@ -37,7 +37,7 @@ def main() -> None:
             result["sections"][name] = measure(name, plan, options.clock)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(result, indent=1) + "\n")  # what was measured survives a later fault
-            show(table(result["sections"][name], options.clock))
+            show(table(result["sections"][name], result["sections"][name]["clock"]))
     print(f"{path}: machine, versions and every sample")
     if options.publish:
         publish(result)
@@ -46,6 +46,7 @@ def main() -> None:
 def measure(name: str, plan: Plan, clock: str) -> dict[str, Any]:
     """All cases of a section."""
     section = importlib.import_module(f"benchmarks.speed.sections.{name}")
+    clock = getattr(section, "CLOCK", clock)
     began = time.monotonic()
     about = {"machine": machine.facts(), "threads": plan.threads, "quick": plan.quick, "clock": clock}
     own = getattr(section, "run", None)

@@ -20,6 +20,8 @@ from benchmarks.speed.plan import Plan
 
 TITLE = "Seconds to 90 % sampled held-out accuracy, three-digit addition"
 PEERS = ("TRL fp32",)
+CLOCK = "wall"
+"""Whatever is asked for: all cores work."""
 
 GOAL, EVERY, MOST = 0.9, 5, 200
 BASE = CACHE / "quickstart"
