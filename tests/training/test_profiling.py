@@ -160,12 +160,14 @@ def test_real_steps(architecture: str, tmp_path: Path) -> None:
     found = profile(recipe(tmp_path / "mine"), policy(architecture), steps=3)
     assert not (tmp_path / "mine").exists()
     assert found.seconds == pytest.approx(sum(phase.seconds for phase in found.phases.values()))
-    named = {"environment", "forward", "backward", "optimiser", "rows", "checkpoint", "evaluation"}
+    named = {"prefill", "decode", "draw", "environment"}
+    named |= {"forward", "backward", "optimiser", "rows", "checkpoint", "evaluation"}
     assert named <= {name for name, phase in found.phases.items() if phase.seconds > 0}
     assert found.requests == 12
     assert found.duplicated == 2 * 4 * 2  # two of three samples have the prompt again: 4 prompts of 2 tokens
     assert found.real == pytest.approx(found.sampled + 12 * 2)
     assert found.sampled <= 12 * 3
+    assert 1 <= found.rows <= 12
     assert found.processed >= found.sampled
     assert 0 <= found.zero_signal <= 1
     assert found.peak > 50

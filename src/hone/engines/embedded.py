@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from hone.core.errors import HoneError
+from hone.core.spans import span
 from hone.core.types import Completion
 from hone.engines.base import Engine, Request, Sampling
 from hone.engines.cache import Indices
@@ -176,7 +177,10 @@ class EmbeddedEngine(Engine):
         """One more token for every row; the rows that finished, and what they were."""
         if not len(self._rows):
             return np.zeros(0, dtype=np.int64), []
-        return self._rows.sample(None, self._forward.step(self._rows.last, self._rows.longest))
+        with span("decode", rows=len(self._rows)):
+            logits_NV = self._forward.step(self._rows.last, self._rows.longest)
+        with span("sample"):
+            return self._rows.sample(None, logits_NV)
 
     def _admit(self, gone: Indices) -> list[Finished]:
         """Drop rows that are gone and let waiting requests take their places, with their first token."""
@@ -190,8 +194,10 @@ class EmbeddedEngine(Engine):
             rows = self._rows.arrange(self._forward.arrange(keep, prompts), new)
             if not new:
                 return finished
-            logits_RV = self._forward.add(rows, prompts, self._queue, self._rows.longest)
-            gone, done = self._rows.sample(rows, logits_RV)
+            with span("prefill"):
+                logits_RV = self._forward.add(rows, prompts, self._queue, self._rows.longest)
+            with span("sample"):
+                gone, done = self._rows.sample(rows, logits_RV)
             finished += done
 
     def _take(self, count: int) -> list[Waiting]:
