@@ -38,6 +38,8 @@ def build(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"] if part != cls.__name__)
+        if first["type"] == "missing":
+            raise HoneError("a setting is missing", where=where, expected=f"a value for {key}") from error
         message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
         raise HoneError(
             message if first["type"] == "value_error" else "a setting has the wrong value",

@@ -33,5 +33,7 @@ class HoneError(Exception):
 def nearest(name: str, known: Iterable[str]) -> str:
     """The known name most like ``name`` as a hint (`did you mean "x"?`), or the whole list where none is alike."""
     known = sorted(known)
-    match = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f'did you mean "{match[0]}"?' if match else f"one of: {', '.join(known)}"
+    matches = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    # of names that are about as like, one of the same letters: swapping two is the commonest slip
+    match = max(matches, key=lambda other: sorted(other) == sorted(name), default=None)
+    return f'did you mean "{match}"?' if match else f"one of: {', '.join(known)}"

@@ -21,11 +21,14 @@ def describe(recipe: Recipe, policy: Policy) -> str:
     batch = recipe.batch
     rollouts = batch.prompts * batch.samples
     updates = batch.epochs * batch.updates
+    clips = (
+        "" if not (batch.on_policy and hasattr(recipe.algorithm, "clip_low")) else " (every ratio is 1: no clip acts)"
+    )
     trainable = sum(p.numel() for _, p in policy.trainable())
     more = f", up to {batch.resample} more rounds for groups without signal" if batch.resample else ""
     return (
         f"{batch.prompts} prompts × {batch.samples} samples = {rollouts} rollouts a step{more}, "
-        f"{updates} optimiser step{'s' if updates > 1 else ''} of {rollouts // batch.updates} rollouts each, "
+        f"{updates} optimiser step{'s' if updates > 1 else ''} of {rollouts // batch.updates} rollouts each{clips}, "
         f"{recipe.run.steps} steps; {trainable:,} trainable parameters on {policy.device}"
     )
 

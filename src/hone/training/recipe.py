@@ -43,6 +43,11 @@ class BatchConfig:
     truncated: Truncated = "keep"
     overlong: int = 0
 
+    @property
+    def on_policy(self) -> bool:
+        """Rollouts are learnt from once, by the policy that made them: every ratio is 1."""
+        return self.epochs * self.updates == 1
+
     def __post_init__(self) -> None:
         """Refuse sizes that mean nothing."""
         for name in ("prompts", "samples", "epochs", "updates", "micro_tokens"):
@@ -166,8 +171,8 @@ class Recipe:
         """Refuse combinations that cannot be meant.
 
         Raises:
-            HoneError: a group baseline over groups of one; resampling without a group baseline; an overlong zone longer
-                than a completion; truncated or reshaped sampling in training.
+            HoneError: a group baseline over groups of one; resampling without a group baseline; a dual clip although
+                every ratio is 1; an overlong zone longer than a completion; truncated or reshaped sampling in training.
         """
         if self.algorithm.group_baseline and self.batch.samples < 2:
             raise HoneError(
@@ -182,6 +187,13 @@ class Recipe:
                 where="batch.resample",
                 got=str(self.batch.resample),
                 expected="0, or an algorithm that compares the samples of one question",
+            )
+        if getattr(self.algorithm, "dual_clip", None) is not None and self.batch.on_policy:
+            raise HoneError(
+                "with one update per rollout every ratio is 1, so a dual clip has no effect",
+                where="algorithm.dual_clip",
+                got=str(self.algorithm.dual_clip),
+                do="leave it out, or set batch.updates or batch.epochs above 1",
             )
         if self.batch.overlong > self.sampling.max_tokens:
             raise HoneError(
