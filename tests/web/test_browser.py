@@ -48,7 +48,8 @@ def page(browser: Browser, server: Server) -> Iterator[Page]:
     found = context.new_page()
     faults: list[str] = []
     found.on("pageerror", lambda error: faults.append(str(error)))
-    found.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+    # A refused connection or post is told by the page itself.
+    found.on("console", lambda m: faults.append(m.text) if m.type == "error" and "resource" not in m.text else None)
     found.goto(server.url)
     found.fill("input[name=name]", "Ann")
     found.keyboard.press("Enter")
@@ -110,6 +111,38 @@ def test_a_double_press_stores_one_label(page: Page, server: Server) -> None:
     page.go_back()
     page.wait_for_load_state()
     assert len(labels(server)) == 1
+
+
+def test_an_answer_given_while_the_server_is_away_arrives(page: Page, server: Server) -> None:
+    page.goto(server.url + "label/write")
+    server.stop()
+    page.fill("textarea", "written while nobody listened")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("#away")
+    server.start()
+    page.wait_for_function("() => document.querySelector('#done').innerText === '1'")
+    (written,) = labels(server)
+    assert isinstance(written, Demonstration) and written.answer.text == "written while nobody listened"
+
+
+def test_a_draft_survives_a_closed_tab_and_goes_when_it_is_stored(page: Page, server: Server) -> None:
+    page.goto(server.url + "label/write")
+    page.fill("textarea", "half an ans")
+    other = page.context.new_page()
+    page.goto(server.url + "arena")
+    other.goto(server.url + "label/write")
+    assert other.input_value("textarea") == "half an ans"
+    other.fill("textarea", "half an answer")
+    press(other, "Control+Enter")
+    assert other.input_value("textarea") == ""
+    assert other.evaluate("() => localStorage.length") == 0
+
+
+def test_a_refused_post_shows_why(page: Page, server: Server) -> None:
+    page.evaluate("() => { document.querySelector('input[name=item]').value = 'unknown' }")
+    page.keyboard.press("a")
+    page.wait_for_selector("text=not asked here any more")
+    assert labels(server) == []
 
 
 def test_thumbs_by_key_and_a_correction_by_hand(page: Page, server: Server) -> None:

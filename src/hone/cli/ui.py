@@ -68,7 +68,7 @@ def run(argv: list[str]) -> None:
     require_extra("fastapi", "multipart", "sqlalchemy", "uvicorn")
 
     from hone.data.feedback.store import FeedbackStore
-    from hone.web.answers import groups_from_file, groups_from_run
+    from hone.web.answers import groups_from_file, groups_from_run, model_names
     from hone.web.desk import Desk
     from hone.web.questions import Asking, Questions
     from hone.web.server import bind, serve, token_for
@@ -78,7 +78,9 @@ def run(argv: list[str]) -> None:
     if args.port:
         bind(args.host, args.port).close()  # before the models work for minutes
     groups = [group for source in args.answers for group in groups_from_file(source)]
-    groups += [group for folder in args.rollouts for group in groups_from_run(folder, args.seed)]
+    called = model_names([str(folder) for folder in args.rollouts])
+    for folder in args.rollouts:
+        groups += groups_from_run(folder, args.seed, called[str(folder)][0])
     if args.prompts is not None:
         groups += _generated(args, args.prompts)
     desk = Desk(FeedbackStore(args.db, args.wait), Questions(groups, asking), args.runs)

@@ -44,10 +44,10 @@ def groups_from_file(source: str) -> list[Group]:
     return groups
 
 
-def groups_from_run(run: Path, seed: int = 0) -> list[Group]:
+def groups_from_run(run: Path, seed: int = 0, name: str = "") -> list[Group]:
     """The sampled rollouts of a run: for every prompt a few answers, from different steps where there are some.
 
-    The model is called by the run's name and the checkpoint ``step-N``.
+    The model is called ``name`` (the directory's if none is given) and the checkpoint ``step-N``.
 
     Raises:
         HoneError: no run, or none of its rollouts was recorded.
@@ -62,7 +62,7 @@ def groups_from_run(run: Path, seed: int = 0) -> list[Group]:
             text = episode.turns[0].text if episode.turns else ""
             if text.strip():
                 steps = found.setdefault(episode.prompt, {})
-                steps.setdefault(step, []).append(Answer(text, read.name, f"step-{step}"))
+                steps.setdefault(step, []).append(Answer(text, name or read.name, f"step-{step}"))
     if not found:
         raise HoneError("this run has no recorded rollouts", where=str(run), do="train with run.record_every above 0")
     return [Group(prompt, tuple(_spread(steps, seed, prompt))) for prompt, steps in found.items()]
@@ -103,6 +103,7 @@ def generate(wanted: Generation) -> list[Group]:
     prompts = [_prompt(row) for row in read_records(wanted.prompts)]
     with disk_errors(wanted.out):
         wanted.out.parent.mkdir(parents=True, exist_ok=True)
+    names = model_names(wanted.models)
     rows = read_records(str(wanted.out)) if wanted.out.exists() and wanted.out.stat().st_size else []
     have = {(row["source"], canonical(row["prompt"]), row["sample"], row["seed"]) for row in rows}
     for path in wanted.models:
@@ -117,7 +118,7 @@ def generate(wanted: Generation) -> list[Group]:
         policy = load(path)
         engine, renderer = EmbeddedEngine.of(policy, slots=16), Renderer(policy.tokenizer)
         sampling = wanted.sampling or Sampling(max_tokens=256)
-        model, checkpoint = names_of(path)
+        model, checkpoint = names[path]
         with Progress(f"asking {model}", len(todo)) as bar:
             for start in range(0, len(todo), 16):
                 requests = [
@@ -142,6 +143,13 @@ def generate(wanted: Generation) -> list[Group]:
         for row in rows
         if canonical(row["prompt"]) in asked and row["source"] in wanted.models
     ]
+
+
+def model_names(paths: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Model and checkpoint for each path; where two would be called alike, the whole path is the name."""
+    short = {path: names_of(path) for path in paths}
+    taken = list(short.values())
+    return {path: names if taken.count(names) == 1 else (path, "") for path, names in short.items()}
 
 
 def names_of(path: str) -> tuple[str, str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,17 @@ from markupsafe import Markup
 
 from hone.data.feedback.entries import Entry
 from hone.data.feedback.store import FeedbackStore
-from hone.report.style import number
 from hone.web.questions import ASKS, Ask, Questions
+
+PATIENCE = 4
+"""A page that took a second to make is shown for four seconds although something has changed."""
+
+
+@dataclass(frozen=True)
+class _Made:
+    stamp: Any
+    value: Any
+    good_until: float
 
 
 class Desk:
@@ -33,8 +44,8 @@ class Desk:
         self._answered: dict[str, set[str]] = {}
         self._anybodys: set[str] = store.answered()
         self._lock = threading.Lock()
-        self._made: OrderedDict[tuple[str, Any], Any] = OrderedDict()
-        self._making = threading.Lock()
+        self._made: OrderedDict[str, _Made] = OrderedDict()
+        self._making, self._drawing = threading.Lock(), threading.Lock()
         self._templates = jinja2.Environment(
             loader=jinja2.ChoiceLoader(
                 [jinja2.PackageLoader("hone.web", "templates"), jinja2.PackageLoader("hone.report", ".")]
@@ -44,7 +55,7 @@ class Desk:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.filters |= {"svg": Markup, "number": number}
+        self._templates.filters["svg"] = Markup
 
     def mine(self, annotator: str) -> set[str]:
         """Ids of the questions that a person has answered."""
@@ -76,13 +87,20 @@ class Desk:
         return taken
 
     def once(self, what: str, stamp: Any, make: Callable[[], Any]) -> Any:
-        """What ``make`` gave for this stamp, made at most once; charts are drawn by one thread at a time."""
-        with self._making:
-            if (what, stamp) not in self._made:
-                self._made[what, stamp] = make()
-                while len(self._made) > 64:
+        """What ``make`` gave for this stamp; the last one for a while if making it takes long.
+
+        Charts are drawn by one thread at a time, because matplotlib's style is global.
+        """
+        with self._making if what in ("arena", "people") else self._drawing:
+            made = self._made.get(what)
+            if made is None or (made.stamp != stamp and time.monotonic() > made.good_until):
+                began = time.monotonic()
+                value = make()
+                ended = time.monotonic()
+                made = self._made[what] = _Made(stamp, value, ended + PATIENCE * (ended - began))
+                while len(self._made) > 256:
                     self._made.popitem(last=False)
-            return self._made[what, stamp]
+            return made.value
 
     def page(self, request: Request, template: str, code: int = 200, /, **values: Any) -> HTMLResponse:
         """A filled template: strings are escaped, whoever wrote them."""

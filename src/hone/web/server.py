@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import re
 import secrets
@@ -66,12 +67,14 @@ def serve(desk: Desk, host: str, port: int, token: str | None, limit: int = LIMI
     hosts = LOOPBACK if host in LOOPBACK else None
     app = create_app(desk, token=token, hosts=hosts, limit=limit)
     name = f"[{host}]" if ":" in host else host if host not in ("0.0.0.0", "::") else socket.gethostname()
-    print(f"http://{name}:{port}/" + (f"?token={token}" if token else ""), flush=True)
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=5
     )
     try:
-        uvicorn.Server(config).run(sockets=[listening])
+        # Ctrl-C is how this command ends; it is no failure.
+        with contextlib.suppress(KeyboardInterrupt):
+            print(f"http://{name}:{port}/" + (f"?token={token}" if token else ""), flush=True)
+            uvicorn.Server(config).run(sockets=[listening])
     finally:
         listening.close()
         desk.store.close()

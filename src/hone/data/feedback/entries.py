@@ -48,6 +48,12 @@ def digest(*parts: Any) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
+def _short(name: Any) -> str:
+    """An id of at most 64 characters: a longer one becomes its digest."""
+    text = str(name or "")
+    return text if len(text) <= 64 else digest(text)
+
+
 def _plain(value: Any) -> Any:
     return dict(value) if isinstance(value, Mapping) else list(value)
 
@@ -154,11 +160,11 @@ def from_record(record: Mapping[str, Any]) -> Entry:
         raise HoneError("this record is no label of hone", got=f"{type(error).__name__}: {error}") from error
     return Entry(
         label,
-        record.get("id") or "",
-        record.get("item") or "",
+        _short(record.get("id")),
+        _short(record.get("item")),
         shown if len(shown) == len(answers) else (),
-        record.get("created") or "",
-        record.get("undone") or "",
+        str(record.get("created") or "")[:32],
+        str(record.get("undone") or "")[:32],
     )
 
 

@@ -164,8 +164,8 @@ class FeedbackStore:
                 "digest": digest(prompt_digest, a.text, a.model, a.checkpoint),
                 "prompt_id": prompt_id,
                 "content": _json(a.text),
-                "model": a.model,
-                "checkpoint": a.checkpoint,
+                "model": _name(a.model),
+                "checkpoint": _name(a.checkpoint),
             }
             for a in answers
         ]
@@ -175,7 +175,7 @@ class FeedbackStore:
             "submission": entry.id,
             "kind": KINDS[type(label)],
             "prompt_id": prompt_id,
-            "annotator": label.annotator,
+            "annotator": _name(label.annotator),
             "item": entry.item,
             "created": entry.created or now(),
             "undone": entry.undone or None,
@@ -253,6 +253,11 @@ def _insert_or_nothing(connection: sa.Connection, table: sa.Table) -> Any:
     from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
     return sqlite_insert(table).on_conflict_do_nothing()
+
+
+def _name(text: str) -> str:
+    """A name as any database can hold it: without NUL and half surrogate pairs."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def _json(text: Text) -> str:

@@ -1,13 +1,70 @@
 // Keys, sending once, ranking by clicks, and pages that follow what happens. Everything works without it by mouse.
 "use strict";
 
-// A form is sent once; a page that the browser brings back may be sent again (the server stores it once anyway).
-document.addEventListener("submit", (event) => {
-  if (event.target.classList.contains("sent")) event.preventDefault();
-  event.target.classList.add("sent");
+// A form is sent once. If the server is away, what was entered stays here and is sent again until it is back: a
+// submission has an id of its own and is stored once, however often it arrives.
+document.addEventListener("submit", async (event) => {
+  const form = event.target;
+  if (form.method !== "post") return;
+  event.preventDefault();
+  if (document.body.classList.contains("sent")) return;
   document.body.classList.add("sent");
+  const fields = new URLSearchParams(new FormData(form));
+  if (event.submitter && event.submitter.name) fields.set(event.submitter.name, event.submitter.value);
+  for (;;) {
+    try {
+      const reply = await fetch(form.action, { method: "POST", body: fields });
+      if (reply.redirected) {
+        forget(form);
+        return location.assign(reply.url);
+      }
+      return resend(form, fields); // shows the server's own page on what went wrong
+    } catch {
+      say("The server does not answer. What you entered is kept here and sent again.");
+      await new Promise((done) => setTimeout(done, 1000));
+    }
+  }
 });
-addEventListener("pageshow", () => document.querySelectorAll(".sent").forEach((e) => e.classList.remove("sent")));
+addEventListener("pageshow", () => document.body.classList.remove("sent"));
+
+function resend(form, fields) {
+  const copy = document.createElement("form");
+  copy.method = "post";
+  copy.action = form.action;
+  for (const [name, value] of fields) {
+    const field = document.createElement("textarea");
+    field.name = name;
+    field.value = value;
+    copy.append(field);
+  }
+  copy.hidden = true;
+  document.body.append(copy);
+  copy.submit();
+}
+
+function say(text) {
+  let note = document.querySelector("#away");
+  if (!note) {
+    note = document.createElement("p");
+    note.id = "away";
+    note.className = "said";
+    note.setAttribute("role", "status");
+    document.querySelector("main").prepend(note);
+  }
+  note.textContent = text;
+}
+
+// What is being written survives a closed tab.
+const written = document.querySelector("textarea[name=text]");
+const draft = (form) => form.elements.item && form.elements.text && `${form.elements.item.value} ${form.elements.answer ? form.elements.answer.value : ""}`;
+if (written && draft(written.form)) {
+  const kept = localStorage.getItem(draft(written.form));
+  if (kept !== null) written.value = kept;
+  written.addEventListener("input", () => localStorage.setItem(draft(written.form), written.value));
+}
+function forget(form) {
+  if (draft(form)) localStorage.removeItem(draft(form));
+}
 
 document.addEventListener("keydown", (event) => {
   if (event.repeat || event.altKey || event.metaKey || event.isComposing) return;
