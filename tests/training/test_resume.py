@@ -40,9 +40,19 @@ SCRIPT = """
 import sys, torch
 sys.path.insert(0, {here!r})
 import toy
-from hone import GRPO, train
+from hone import GRPO, PPO, load, train
+from hone.models.config import ValueConfig
+from hone.training.recipe import PtxConfig
 torch.set_num_threads(1)
-train({model!r}, toy.Echo(turns=2), GRPO(beta=0.01), out={out!r}, resume={resume!r}, **{settings!r})
+task = toy.Echo(turns=2)
+train({call}, out={out!r}, resume={resume!r}, **{settings!r})
+"""
+GRPO_CALL = "{model!r}, task, GRPO(beta=0.01)"
+PPO_CALL = """
+load({model!r}, value=ValueConfig("{value}", hidden=8)),
+task,
+PPO(beta=0.05, kl_controller="adaptive", kl_target=0.05, kl_horizon=64.0, missing_end=-1.0, entropy_weight=0.01),
+ptx=PtxConfig(task=task, examples=30, rows=4, weight=0.5)
 """
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 DType = Literal["auto", "float32", "bfloat16", "float16"]
@@ -36,6 +36,32 @@ class LoraConfig:
 
 
 @dataclass(frozen=True)
+class ValueConfig:
+    """Where values come from, for algorithms that need them.
+
+    Attributes:
+        model: "shared": a head on the policy's own hidden states; "separate": a model of its own with such a head, its
+            weights trained beside the policy's.
+        path: a reward model's directory that the separate model starts as, head included; "" starts it as a copy of
+            the policy with a head of 0.
+        hidden: width of a hidden layer of the head; 0 is a linear head.
+    """
+
+    model: Literal["shared", "separate"] = "shared"
+    path: str = ""
+    hidden: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse keys that would have no effect."""
+        if self.path and self.model == "shared":
+            raise ValueError('model.value.path has no effect unless model.value.model = "separate"')
+        if self.hidden < 0:
+            raise ValueError(f"model.value.hidden is a width, not {self.hidden}")
+        if self.path and self.hidden:
+            raise ValueError("model.value.hidden has no effect beside path: the reward model's head is linear")
+
+
+@dataclass(frozen=True)
 class ModelConfig:
     """A policy and how it is held.
 
@@ -50,6 +76,10 @@ class ModelConfig:
         gradient_checkpointing: recompute activations in the backward pass: less memory, about a third more
             time.
         lora: train a low-rank adapter and leave the weights as they are.
+        last_layers: train only so many layers, counted from the last, and what follows them; 0 trains all. All
+            embeddings are frozen then, and with them an output head that is tied to them.
+        frozen_share: the same by the share of layers, counted from the first, that is frozen.
+        value: where values come from.
         trust_remote_code: run Python code that comes with the model.
         revision: branch, tag or commit on the hub.
     """
@@ -59,5 +89,16 @@ class ModelConfig:
     device: str = "auto"
     gradient_checkpointing: bool = False
     lora: LoraConfig | None = None
+    last_layers: int = 0
+    frozen_share: float = 0.0
+    value: ValueConfig = field(default_factory=ValueConfig)
     trust_remote_code: bool = False
     revision: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse two ways of training a part of the weights at once."""
+        if self.last_layers < 0 or not 0 <= self.frozen_share < 1:
+            raise ValueError("model.last_layers is not negative, model.frozen_share a share from 0 to below 1")
+        ways = {"lora": self.lora, "last_layers": self.last_layers, "frozen_share": self.frozen_share}
+        if len(given := [name for name, value in ways.items() if value]) > 1:
+            raise ValueError(f"{' and '.join(given)} each say what is trained: set one of them")

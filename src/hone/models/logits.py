@@ -46,20 +46,20 @@ def forward(model: nn.Module, tokens_BT: Tensor, mask_BT: Tensor) -> Forward:
         mask_BT: [B,T] bool, real tokens.
     """
     base = inner(model)
-    attended_BT = mask_BT.clone()
-    attended_BT[:, 0] = True
-    inputs = {
-        "input_ids": tokens_BT,
-        "attention_mask": attended_BT.long(),
-        "position_ids": (attended_BT.long().cumsum(-1) - 1).clamp(min=0),
-        "use_cache": False,
-    }
+    inputs = _inputs(tokens_BT, mask_BT)
     if separable(model):
         body = getattr(base, base.base_model_prefix)
         hidden_BTD: Tensor = body(**_accepted(body, inputs)).last_hidden_state
         return Forward(hidden_BTD, hidden_BTD, lambda chosen: apply_head(base, chosen))
     output = base(**_accepted(base, inputs), output_hidden_states=True)
     return Forward(output.hidden_states[-1], output.logits, lambda chosen: chosen)
+
+
+def body_states(model: nn.Module, tokens_BT: Tensor, mask_BT: Tensor) -> Tensor:
+    """[B,T,D] last hidden states of any transformers model: a body, or one that has a body."""
+    body = inner(model).base_model  # of a body, itself
+    hidden_BTD: Tensor = body(**_accepted(body, _inputs(tokens_BT, mask_BT))).last_hidden_state
+    return hidden_BTD
 
 
 def inner(model: nn.Module) -> Any:
@@ -115,6 +115,17 @@ def _try_apart(base: Any, device: torch.device) -> bool:
             return False
         apart = apply_head(base, hidden)
     return apart.shape == whole.shape and torch.allclose(apart, whole, rtol=1e-6, atol=1e-6)
+
+
+def _inputs(tokens_BT: Tensor, mask_BT: Tensor) -> dict[str, Any]:
+    attended_BT = mask_BT.clone()
+    attended_BT[:, 0] = True
+    return {
+        "input_ids": tokens_BT,
+        "attention_mask": attended_BT.long(),
+        "position_ids": (attended_BT.long().cumsum(-1) - 1).clamp(min=0),
+        "use_cache": False,
+    }
 
 
 def _accepted(module: nn.Module, inputs: dict[str, Any]) -> dict[str, Any]:

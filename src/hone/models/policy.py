@@ -18,9 +18,12 @@ from hone.models.adapters import apply_lora, load_lora, merge_lora, save_lora
 from hone.models.checkpointing import checkpoint_activations
 from hone.models.config import LoraConfig as LoraConfig
 from hone.models.config import ModelConfig as ModelConfig
+from hone.models.config import ValueConfig as ValueConfig
+from hone.models.critic import CRITIC_FILE, Critic
 from hone.models.heads import ValueHead
 from hone.models.learner import copy_parameters
 from hone.models.logits import inner
+from hone.models.partial import freeze_lower
 from hone.models.precision import compute_in
 from hone.models.reading import adapter_base, locate, quiet, read_config, read_model, read_tokenizer
 from hone.models.score import Scores, score
@@ -38,6 +41,7 @@ class Policy:
 
     Attributes:
         value_head: scalar head on the hidden states, None until one is added.
+        critic: value model of its own, None unless :meth:`add_values` has made one.
         end_ids: ids that end a completion.
         pad_id: filler of padded rows; never an end id and never trained on.
     """
@@ -45,6 +49,7 @@ class Policy:
     def __init__(self, model: Any, tokenizer: Any, config: ModelConfig, base: str = "") -> None:
         self.model, self.tokenizer, self.config, self.base = model, tokenizer, config, base
         self.value_head: ValueHead | None = None
+        self.critic: Critic | None = None
         self.end_ids = end_ids(inner(model), tokenizer)
         self.pad_id = ensure_pad(inner(model), tokenizer, self.end_ids)
         self._reference: Reference | None = None
@@ -69,28 +74,46 @@ class Policy:
         return int(inner(self.model).config.get_text_config().hidden_size)
 
     def trainable(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Named parameters that are trained; the value head's names begin with ``value_head.``."""
+        """Named parameters that are trained; values' names begin with ``value_head.`` or ``value_model.``."""
         for name, parameter in self.model.named_parameters():
             if parameter.requires_grad:
                 yield name, parameter
         if self.value_head is not None:
             for name, parameter in self.value_head.named_parameters():
                 yield f"value_head.{name}", parameter
+        if self.critic is not None:
+            for name, parameter in self.critic.trainable():
+                yield f"value_model.{name}", parameter
+
+    def add_values(self) -> None:
+        """Make what the configuration says values come from, if it is not there yet."""
+        if self.config.value.model == "shared":
+            self.add_value_head()
+        elif self.critic is None:
+            self.critic = Critic.copy_of(self.model, self.config.value.hidden)
+            if (folder := locate(self.config.path)) is not None and (folder / CRITIC_FILE).is_file():
+                self.critic.read(folder)
 
     def add_value_head(self) -> ValueHead:
         """The value head; a new one (0 everywhere) if there was none."""
         if self.value_head is None:
-            with torch.random.fork_rng(devices=[]):
-                self.value_head = ValueHead(self.width).to(self.device)
+            self.value_head = ValueHead.new(self.width, self.config.value.hidden).to(self.device)
         return self.value_head
 
     def score(self, batch: Batch, *, needs: frozenset[str] = frozenset(), temperature: float = 1.0) -> Scores:
-        """:func:`hone.models.score.score` of this policy."""
-        return score(self, batch, needs=needs, temperature=temperature)
+        """:func:`hone.models.score.score` of this policy; values by its value model if it has one."""
+        if self.critic is None or "value" not in needs:
+            return score(self, batch, needs=needs, temperature=temperature)
+        value_BT, last_B = self.critic.values(batch)
+        scores = score(self, batch, needs=needs - {"value"}, temperature=temperature)
+        return dataclasses.replace(scores, value=value_BT, last_value=last_B)
 
     def restore(self, folder: Path) -> None:
         """Copy saved weights into this policy, parameter by parameter."""
-        copy_parameters(load(dataclasses.replace(self.config, path=str(folder))), self)
+        saved = load(dataclasses.replace(self.config, path=str(folder)))
+        if self.critic is not None:
+            saved.add_values()
+        copy_parameters(saved, self)
 
     def save(self, path: str | Path) -> None:
         """Write a directory in Hugging Face layout (safetensors, tokenizer included) that :func:`load` reads.
@@ -108,6 +131,8 @@ class Policy:
             self.tokenizer.save_pretrained(folder)
         if self.value_head is not None:
             self.value_head.save(folder)
+        if self.critic is not None:
+            self.critic.save(folder)
 
     def merge(self) -> None:
         """Add a LoRA adapter into the weights; the policy is then a plain model, all of it trainable, in float32."""
@@ -120,13 +145,14 @@ class Policy:
         """The policy as it is now, frozen: ask before the first update; later calls give the same object.
 
         A fresh LoRA adapter (B = 0) can simply be switched off, which takes no memory; otherwise it is a
-        copy.
+        copy, which shares the weights that are frozen anyway.
         """
         if self._reference is None:
             fresh = self.config.lora is not None and all(
                 not p.any() for name, p in self.model.named_parameters() if ".lora_B." in name
             )
-            model = self.model if fresh else copy.deepcopy(self.model).requires_grad_(False)
+            frozen: dict[int, Any] = {id(p): p for p in self.model.parameters() if not p.requires_grad}
+            model = self.model if fresh else copy.deepcopy(self.model, frozen).requires_grad_(False)
             self._reference = Reference(model, switched_off=fresh)
         return self._reference
 
@@ -188,6 +214,8 @@ def load(path_or_config: str | Path | ModelConfig, **overrides: Any) -> Policy:
         config = dataclasses.replace(config, lora=config.lora or found)
     elif config.lora is not None:
         model = apply_lora(model, config.lora)
+    elif config.last_layers or config.frozen_share:
+        freeze_lower(model, last_layers=config.last_layers, frozen_share=config.frozen_share)
     # A base inside the adapter's directory goes wherever the adapter goes, as one that was never on disk.
     inside = base is not None and Path(path) in Path(base).parents
     policy = Policy(model.to(device), tokenizer, config, "" if inside else base or path)

@@ -13,7 +13,7 @@ from hone.engines.base import Engine, Sampling
 from hone.envs.base import Task
 from hone.models.policy import Policy, load
 from hone.training.online import train_online
-from hone.training.recipe import BatchConfig, OptimiserConfig, Recipe, RunConfig
+from hone.training.recipe import BatchConfig, OptimiserConfig, PtxConfig, Recipe, RunConfig
 from hone.training.run import Run
 
 SECTIONS: dict[str, Any] = {
@@ -31,6 +31,7 @@ def train(
     *,
     resume: bool = False,
     engine: Engine | None = None,
+    ptx: PtxConfig | None = None,
     **settings: Any,
 ) -> Run:
     """Train a policy online and return its run.
@@ -41,6 +42,7 @@ def train(
         algorithm: how, for example ``GRPO()``.
         resume: go on with the run in ``out``.
         engine: samples completions; the embedded engine by default.
+        ptx: pretraining text beside the rollouts.
         settings: any field of :class:`Sampling`, :class:`BatchConfig`, :class:`OptimiserConfig` or
             :class:`RunConfig` by its name: ``prompts=32, samples=16, lr=3e-4, max_tokens=8, steps=60``.
 
@@ -53,6 +55,7 @@ def train(
         policy.config,
         task,
         algorithm,
+        ptx=ptx,
         allow_truncated_sampling=bool(sections.pop("allow_truncated_sampling", False)),
         **{name: build(cls, sections[name], f"[{name}]") for name, cls in SECTIONS.items()},
     )

@@ -27,6 +27,7 @@ def recipe_from(values: Mapping[str, Any], where: str = "recipe") -> Recipe:
             raise HoneError(f"the recipe has no [{part}]", where=where, expected=f"[{part}] with {example}")
     for part in ("task", "algorithm"):
         values[part] = build_named(values[part], PACKAGES[part], part, f"{where} [{part}]")
+    values = _with_task(values, "ptx", where)
     return build(Recipe, values, where)
 
 
@@ -39,12 +40,18 @@ def fit_recipe_from(values: Mapping[str, Any], where: str = "recipe") -> FitReci
     values = dict(values)
     if not isinstance(values.get("data"), Mapping):
         raise HoneError("the recipe has no [data]", where=where, do="give data.source or data.task.name")
-    data = dict(values["data"])
-    if isinstance(data.get("task"), Mapping):
-        data["task"] = build_named(data["task"], PACKAGES["task"], "task", f"{where} [data.task]")
-    values = {**values, "data": data}
+    values = _with_task(values, "data", where)
     if isinstance(values.get("algorithm"), Mapping):
         values["algorithm"] = build_named(
             values["algorithm"], PACKAGES["algorithm"], "algorithm", f"{where} [algorithm]"
         )
     return build(SftRecipe if "model" in values else FitRecipe, values, where)
+
+
+def _with_task(values: Mapping[str, Any], section: str, where: str) -> dict[str, Any]:
+    """The tables with the task that a section of them names built."""
+    table = values.get(section)
+    if not isinstance(table, Mapping) or not isinstance(table.get("task"), Mapping):
+        return dict(values)
+    task = build_named(table["task"], PACKAGES["task"], "task", f"{where} [{section}.task]")
+    return {**values, section: {**table, "task": task}}

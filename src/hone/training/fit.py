@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from hone.algorithms.nll import NLL
 from hone.core.config import plain
@@ -125,11 +125,11 @@ def fit(recipe: FitRecipe, *, resume: bool = False) -> Run:
     check_fits(recipe.algorithm)
     run, config = Run(Path(recipe.run.out)), plain(recipe, PACKAGES)
     run.check(config, resume=resume)
-    records = _records(recipe.data, recipe.run.seed)
+    records = records_of(recipe.data, recipe.run.seed)
     policy = load(recipe.model) if recipe.model else _from_scratch(recipe, records)
     train_rows, held_out = _rows(recipe, policy, records)
     loop = FitLoop(recipe, policy, run, train_rows, held_out)
-    run.begin(config, resume=resume, data=_digest(records))
+    run.begin(config, resume=resume, data=digest_of(records))
     parameters = sum(p.numel() for _, p in policy.trainable())
     print(
         f"{len(train_rows):,} rows to train on, {len(held_out):,} held out; {recipe.rows} rows a step; "
@@ -140,20 +140,49 @@ def fit(recipe: FitRecipe, *, resume: bool = False) -> Run:
     return run
 
 
-def _digest(records: Sequence[Record]) -> str:
-    """Of the text, not of its ids: another alphabet can have the same ids."""
+def digest_of(records: Sequence[Record]) -> str:
+    """A digest of the text, not of its ids: another alphabet can have the same ids."""
     digest = hashlib.blake2b(digest_size=16)
     for record in records:
         digest.update(repr(sorted(record.items())).encode())
     return digest.hexdigest()
 
 
-def _records(data: DataConfig, seed: int) -> list[Record]:
+class Corpus(Protocol):
+    """Where text comes from: the fields of :class:`DataConfig` that say so."""
+
+    @property
+    def source(self) -> str | None:
+        """A file or a hub data set."""
+
+    @property
+    def task(self) -> Any:
+        """A task that generates its text, instead."""
+
+    @property
+    def examples(self) -> int:
+        """How many examples a task generates."""
+
+    @property
+    def split(self) -> str | None:
+        """Of a hub data set or a folder."""
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Names of columns where they differ."""
+
+
+def records_of(data: Corpus, seed: int, where: str = "data") -> list[Record]:
+    """The records of a corpus, read or generated.
+
+    Raises:
+        HoneError: it cannot be read, or the task generates none.
+    """
     if data.task is None:
         assert data.source is not None
         return read_rows(data.source, split=data.split, columns=data.columns)
     if not hasattr(data.task, "corpus"):
-        raise HoneError("this task generates no corpus", where="data.task", got=type(data.task).__name__)
+        raise HoneError("this task generates no corpus", where=f"{where}.task", got=type(data.task).__name__)
     pairs = data.task.corpus(data.examples, seed)
     return [{"prompt": prompt, "completion": completion} for prompt, completion in pairs]
 

@@ -20,11 +20,11 @@ from hone.evaluate.accuracy import evaluate
 from hone.functional.kl import kl_estimate
 from hone.models.chat import Renderer
 from hone.models.policy import Policy
-from hone.models.score import score
 from hone.rollout.episodes import Start, rollout
 from hone.rollout.rows import to_batch
 from hone.training import records
 from hone.training.preflight import GAP_WARNING, check_gap, describe
+from hone.training.ptx import PtxStream
 from hone.training.recipe import PACKAGES, Recipe
 from hone.training.run import Run
 from hone.training.selection import groups_with_signal, leave_out_truncated, select
@@ -53,7 +53,7 @@ def train_online(
     recipe.task.preflight()
     loop = OnlineLoop(recipe, policy, run, engine or EmbeddedEngine.of(policy))
     loop.preflight()
-    run.begin(config, resume=resume)
+    run.begin(config, resume=resume, data=loop.ptx.digest if loop.ptx else "")
     print(describe(recipe, policy), file=sys.stderr)
     loop.session.drive(type(recipe.algorithm).__name__, loop.step, resume=resume)
 
@@ -68,6 +68,7 @@ class OnlineLoop:
         needs_reference = "ref_logprob" in self.algorithm.needs or recipe.run.reference_every
         self.reference = policy.reference() if needs_reference else None
         self.session = Session(run, policy, self.algorithm, recipe.optimiser, recipe.run)
+        self.ptx = PtxStream(recipe.ptx, policy, recipe.run.seed) if recipe.ptx else None
 
     @property
     def updates_per_step(self) -> int:
@@ -192,7 +193,7 @@ class OnlineLoop:
         with torch.no_grad():
             wanted = frozenset({"value"} & needs)
             if (self.updates_per_step > 1 and "old_logprob" in needs) or wanted:
-                old = score(self.policy, batch, needs=wanted, temperature=temperature)
+                old = self.policy.score(batch, needs=wanted, temperature=temperature)
                 batch = batch.with_(old_logprob=old.logprob)
                 if old.value is not None and old.last_value is not None:
                     after_B = torch.where(batch.terminated, 0.0, old.last_value)
@@ -214,6 +215,7 @@ class OnlineLoop:
         seen: list[dict[str, float]] = []
         for epoch in range(config.epochs):
             for part in minibatches(batch, config.updates, self.recipe.run.seed, step, epoch):
+                done = (step - 1) * self.updates_per_step + len(seen)
                 seen.append(
                     update(
                         self.policy,
@@ -224,6 +226,7 @@ class OnlineLoop:
                         micro_tokens=config.micro_tokens,
                         temperature=self.recipe.sampling.temperature,
                         clip=self.recipe.optimiser.clip,
+                        beside=self.ptx.at(done) if self.ptx else None,
                     )
                 )
         names = {name for metrics in seen for name in metrics}

@@ -17,13 +17,20 @@ Named = Sequence[tuple[str, nn.Parameter]]
 
 
 def make_optimiser(named: Named, config: OptimiserConfig) -> torch.optim.AdamW:
-    """AdamW over the trainable parameters; matrices decay, vectors do not."""
-    trainable = [p for _, p in named if p.requires_grad]
-    groups = [
-        {"params": [p for p in trainable if p.dim() >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in trainable if p.dim() < 2], "weight_decay": 0.0},
+    """AdamW over the trainable parameters; matrices decay, vectors do not; values may learn at a rate of their own."""
+    parts: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, p in named:
+        if p.requires_grad:
+            of_value = bool(config.value_lr) and name.startswith(("value_head.", "value_model."))
+            parts.setdefault((of_value, p.dim() < 2), []).append(p)
+    filled = [
+        {
+            "params": parts[of_value, vectors],
+            "weight_decay": 0.0 if vectors else config.weight_decay,
+            "scale": config.value_lr / config.lr if of_value else 1.0,
+        }
+        for of_value, vectors in sorted(parts)
     ]
-    filled = [group for group in groups if group["params"]]
     return torch.optim.AdamW(filled, lr=config.lr, betas=config.betas, eps=config.eps, fused=True)
 
 

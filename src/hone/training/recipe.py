@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from hone.core.errors import HoneError
 from hone.engines.base import Sampling
-from hone.models.policy import ModelConfig
+from hone.models.config import ModelConfig, ValueConfig
 
 PACKAGES = {"task": "hone.envs.tasks", "algorithm": "hone.algorithms", "grader": "hone.envs.graders"}
 """Where the short names of a recipe's named tables are looked up."""
@@ -70,6 +70,7 @@ class OptimiserConfig:
         final: share of lr left at the end.
         betas, eps, weight_decay: AdamW's own; matrices decay, vectors (norms, biases) do not.
         clip: largest norm of the gradient; 0 does not clip.
+        value_lr: peak learning rate of a value head or value model; 0 is ``lr``.
     """
 
     lr: float = 1e-6
@@ -80,13 +81,14 @@ class OptimiserConfig:
     eps: float = 1e-8
     weight_decay: float = 0.0
     clip: float = 1.0
+    value_lr: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse rates that mean nothing."""
         if self.lr <= 0:
             raise ValueError(f"optimiser.lr is {self.lr}; it must be positive")
-        if self.clip < 0 or self.weight_decay < 0 or self.warmup < 0:
-            raise ValueError("optimiser.clip, weight_decay and warmup must not be negative")
+        if self.clip < 0 or self.weight_decay < 0 or self.warmup < 0 or self.value_lr < 0:
+            raise ValueError("optimiser.clip, weight_decay, warmup and value_lr must not be negative")
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,46 @@ class RunConfig:
             raise ValueError(f"run.failure_cap is {self.failure_cap}; it is a share between 0 and 1")
 
 
+@dataclass(frozen=True)
+class PtxConfig:
+    """Pretraining text beside the rollouts: ``weight`` times its loss per token is added to every optimiser step.
+
+    Attributes:
+        weight: γ; InstructGPT has 27.8 beside losses that are a mean over tokens, as here.
+        source: a file (JSONL, Parquet, text; .gz too) or a hub data set.
+        task: a task whose ``corpus(n, seed)`` generates the text instead.
+        examples: how many examples a task generates.
+        split: of a hub data set or a folder.
+        columns: names of the columns where they differ.
+        train_on: every token, or the completion (and the end token) only.
+        rows: rows of text per optimiser step.
+        max_length: longest row in tokens; longer text is cut into rows, longer pairs are left out.
+    """
+
+    weight: float = 1.0
+    source: str | None = None
+    task: Any = None
+    examples: int = 20000
+    split: str | None = None
+    columns: dict[str, str] = field(default_factory=dict)
+    train_on: Literal["all", "completion"] = "all"
+    rows: int = 32
+    max_length: int = 512
+
+    def __post_init__(self) -> None:
+        """A corpus, and a weight that has an effect."""
+        if (self.source is None) == (self.task is None):
+            raise ValueError("ptx needs a corpus: give either ptx.source or ptx.task")
+        if self.weight <= 0:
+            raise ValueError(f"ptx.weight is {self.weight}; it must be positive, or leave [ptx] out")
+        if self.rows < 1 or self.max_length < 2:
+            raise ValueError("ptx.rows must be at least 1 and ptx.max_length at least 2")
+        if self.source is not None and self.examples != PtxConfig.examples:
+            raise ValueError("ptx.examples has no effect on ptx.source: a file is read whole")
+        if self.task is not None and (self.split is not None or self.columns):
+            raise ValueError("ptx.split and ptx.columns have no effect on ptx.task: it generates its text")
+
+
 ONLINE_ONLY = (
     "evaluate_questions",
     "evaluate_threshold",
@@ -155,6 +197,7 @@ class Recipe:
         batch: how much is rolled out per step.
         optimiser: AdamW.
         run: the run directory and its length.
+        ptx: pretraining text beside the rollouts; none for none.
         allow_truncated_sampling: train although the sampler's distribution is not the learner's (law 5).
     """
 
@@ -165,6 +208,7 @@ class Recipe:
     batch: BatchConfig = field(default_factory=BatchConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     run: RunConfig = field(default_factory=RunConfig)
+    ptx: PtxConfig | None = None
     allow_truncated_sampling: bool = False
 
     def check(self) -> None:
@@ -172,8 +216,10 @@ class Recipe:
 
         Raises:
             HoneError: a group baseline over groups of one; resampling without a group baseline; a dual clip although
-                every ratio is 1; an overlong zone longer than a completion; truncated or reshaped sampling in training.
+                every ratio is 1; an overlong zone longer than a completion; truncated or reshaped sampling in training;
+                options of values where the algorithm has none.
         """
+        self._check_values()
         if self.algorithm.group_baseline and self.batch.samples < 2:
             raise HoneError(
                 f"{type(self.algorithm).__name__} compares the samples of one question, and there is just one",
@@ -209,4 +255,13 @@ class Recipe:
                 where="[sampling]",
                 expected="top_k = 0, top_p = 1, min_tokens = 0 and a positive temperature",
                 do="set allow_truncated_sampling = true if you mean it",
+            )
+
+    def _check_values(self) -> None:
+        own_rate, own_model = bool(self.optimiser.value_lr), self.model.value != ValueConfig()
+        if (own_rate or own_model) and "value" not in self.algorithm.needs:
+            raise HoneError(
+                f"{type(self.algorithm).__name__} needs no values, so this has no effect",
+                where="model.value" if own_model else "optimiser.value_lr",
+                do="leave it out, or choose an algorithm with a critic (ppo, a2c)",
             )

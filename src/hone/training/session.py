@@ -52,7 +52,7 @@ class Session:
         self.run, self.policy, self.algorithm = run, policy, algorithm
         self.config, self.schedule = config, optimiser
         if "value" in algorithm.needs and isinstance(policy, Policy):
-            policy.add_value_head()
+            policy.add_values()
         self.optimiser = make_optimiser(list(policy.trainable()), optimiser)
         self.state: State = algorithm.init_state()
         self.best: tuple[float, int] | None = None
@@ -84,7 +84,7 @@ class Session:
                 began = time.perf_counter()
                 rate = learning_rate(self.schedule, step, self.config.steps)
                 for group in self.optimiser.param_groups:
-                    group["lr"] = rate
+                    group["lr"] = rate * group["scale"]
                 metrics = {**body(step), "lr": rate}
                 self.state = self.algorithm.update_state(self.state, metrics)
                 metrics |= {"seconds_step": time.perf_counter() - began, **checkpoint}

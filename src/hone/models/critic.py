@@ -1,0 +1,86 @@
+"""A value model of its own: the body of a language model or of a reward model, and a scalar head.
+
+Dimensions: B rows, T positions, D width of the hidden states.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from hone.core.batch import Batch
+from hone.core.errors import HoneError
+from hone.models.heads import ValueHead
+from hone.models.logits import body_states, inner
+from hone.models.precision import compute_dtype, compute_in, computing
+
+CRITIC_FILE = "value_model.safetensors"
+
+
+class Critic:
+    """Values from a trunk that shares nothing trained with the policy, so neither loss disturbs the other's features.
+
+    Args:
+        body: a transformers model without head.
+        head: scalar head on its last hidden states.
+    """
+
+    def __init__(self, body: nn.Module, head: ValueHead) -> None:
+        self.body, self.head = body, head
+
+    @classmethod
+    def copy_of(cls, model: nn.Module, hidden: int = 0) -> Critic:
+        """The body of a model, copied, and a new head (0 everywhere). Frozen weights are shared, not copied."""
+        frozen: dict[int, Any] = {id(p): p for p in model.parameters() if not p.requires_grad}
+        base = inner(model)
+        body = copy.deepcopy(base.base_model, frozen)
+        compute_in(body, compute_dtype(model))
+        head = ValueHead.new(base.config.get_text_config().hidden_size, hidden)
+        return cls(body, head.to(base.get_input_embeddings().weight.device))
+
+    def trainable(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Named parameters that are trained."""
+        for prefix, module in (("body", self.body), ("head", self.head)):
+            for name, parameter in module.named_parameters():
+                if parameter.requires_grad:
+                    yield f"{prefix}.{name}", parameter
+
+    def values(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """[B,T] value of the state before each scored token, 0 elsewhere; and [B] of the state after the last one."""
+        scored_BT = (batch.train | batch.sampled) & batch.mask
+        scored_BT[:, 0] = False
+        with computing(self.body):
+            hidden_BTD = body_states(self.body, batch.tokens, batch.mask)
+        value_BT = self.head(hidden_BTD)  # after each token
+        before_BT = torch.cat([torch.zeros_like(value_BT[:, :1]), value_BT[:, :-1]], 1)
+        last_B1 = (batch.mask.sum(-1, keepdim=True) - 1).clamp(min=0)
+        return torch.where(scored_BT, before_BT, torch.zeros_like(before_BT)), value_BT.gather(1, last_B1).squeeze(1)
+
+    def save(self, folder: Path) -> None:
+        """Write what is trained as ``value_model.safetensors`` into a folder."""
+        save_file({name: p.detach().cpu().contiguous() for name, p in self.trainable()}, folder / CRITIC_FILE)
+
+    def read(self, folder: Path) -> None:
+        """Take over, bit for bit, what :meth:`save` wrote.
+
+        Raises:
+            HoneError: the file is missing or damaged, or of another value model.
+        """
+        try:
+            saved = load_file(folder / CRITIC_FILE)
+            with torch.no_grad():
+                for name, parameter in self.trainable():
+                    parameter.copy_(saved[name])
+        except Exception as error:  # safetensors raises its own errors
+            raise HoneError(
+                "the value model cannot be read",
+                where=str(folder / CRITIC_FILE),
+                got=f"{type(error).__name__}: {error}",
+                expected="one of the same shape, saved by this recipe",
+            ) from error
