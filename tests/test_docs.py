@@ -14,11 +14,11 @@ from hone.core.config import read_toml
 from hone.core.resolve import names, resolve
 from hone.engines.base import Sampling
 from hone.evaluate.model import EvalConfig, EvalRecipe
-from hone.models.config import LoraConfig, ModelConfig
+from hone.models.config import LoraConfig, ModelConfig, ValueConfig
 from hone.models.tiny import TinyConfig
 from hone.training.build import fit_recipe_from, recipe_from
 from hone.training.fit import DataConfig, FitRecipe, SftRecipe
-from hone.training.recipe import BatchConfig, OptimiserConfig, Recipe, RunConfig
+from hone.training.recipe import BatchConfig, OptimiserConfig, PtxConfig, Recipe, RunConfig
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -26,10 +26,12 @@ PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 SECTIONS = {
     "model": ModelConfig,
     "model.lora": LoraConfig,
+    "model.value": ValueConfig,
     "sampling": Sampling,
     "batch": BatchConfig,
     "optimiser": OptimiserConfig,
     "run": RunConfig,
+    "ptx": PtxConfig,
     "data": DataConfig,
     "tiny": TinyConfig,
     "eval": EvalConfig,
@@ -70,7 +72,7 @@ def default(f: dataclasses.Field[Any]) -> str:
 @pytest.mark.parametrize("section", SECTIONS)
 def test_every_key_of_a_section_stands_in_its_table_with_its_default(section: str) -> None:
     table = documented("recipes.md", f"### `[{section}]`")
-    expected = {f.name: default(f) for f in dataclasses.fields(SECTIONS[section]) if f.name != "lora"}
+    expected = {f.name: default(f) for f in dataclasses.fields(SECTIONS[section]) if f.name not in ("lora", "value")}
     assert table == expected
 
 

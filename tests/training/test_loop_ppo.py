@@ -16,7 +16,7 @@ from hone.core.batch import Batch
 from hone.core.types import Trajectory
 from hone.engines.base import Request, Sampling
 from hone.engines.embedded import EmbeddedEngine
-from hone.models.policy import Policy, load
+from hone.models.policy import Policy, ValueConfig, load
 from hone.rollout.rows import to_batch
 from hone.training.online import OnlineLoop
 from hone.training.recipe import BatchConfig, OptimiserConfig, Recipe, RunConfig
@@ -82,9 +82,12 @@ def policy(tmp_path: Path) -> Policy:
 
 def values_by_hand(policy: Policy, row: list[int]) -> list[float]:
     """Value before every token of a row and after its last, from one plain forward pass."""
-    assert policy.value_head is not None
+    ids = torch.tensor([row])
     with torch.no_grad():
-        hidden = policy.model(input_ids=torch.tensor([row]), output_hidden_states=True).hidden_states[-1]
+        if policy.critic is not None:
+            return [0.0, *policy.critic.head(policy.critic.body(input_ids=ids).last_hidden_state[0]).tolist()]
+        assert policy.value_head is not None
+        hidden = policy.model(input_ids=ids, output_hidden_states=True).hidden_states[-1]
         return [0.0, *policy.value_head(hidden[0]).tolist()]
 
 
@@ -108,8 +111,9 @@ def advantages_by_hand(policy: Policy, batch: Batch, discount: float, trace: flo
     return {at: (a - mean) / deviation for at, a in found.items()}
 
 
-@pytest.mark.parametrize("kind", [Kept, KeptWindow])
-def test_ppo_learns_and_its_credit_is_the_slow_oracle_s(kind: type[Kept], policy: Policy, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "value"), [(Kept, "shared"), (KeptWindow, "shared"), (Kept, "separate")])
+def test_ppo_learns_and_its_credit_is_the_slow_oracle_s(kind: type[Kept], value: Any, tmp_path: Path) -> None:
+    policy = load(str(tiny_model(tmp_path / "base")), value=ValueConfig(value))
     loop = make(kind, policy, tmp_path / "run", turns=3, discount=0.9, trace=0.8)
     rewards = []
     for step in range(1, 36):
@@ -119,8 +123,9 @@ def test_ppo_learns_and_its_credit_is_the_slow_oracle_s(kind: type[Kept], policy
         assert {"policy", "value"} <= metrics.keys()
     assert sum(rewards[:3]) / 3 < 1.5
     assert sum(rewards[-3:]) / 3 > 2.3
-    assert policy.value_head is not None
-    assert any(bool(p.any()) for p in policy.value_head.parameters())
+    head = policy.critic.head if policy.critic is not None else policy.value_head
+    assert head is not None and any(bool(p.any()) for p in head.parameters())
+    assert (policy.critic is None) == (value == "shared")
 
     # the values of a step are those before its updates
     held = {name: p.detach().clone() for name, p in policy.trainable()}

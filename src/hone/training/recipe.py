@@ -139,7 +139,7 @@ class PtxConfig:
     """Pretraining text beside the rollouts: ``weight`` times its loss per token is added to every optimiser step.
 
     Attributes:
-        weight: γ; InstructGPT has 27.8 beside losses that are a mean over tokens, as here.
+        weight: γ (InstructGPT: 27.8, in its own units).
         source: a file (JSONL, Parquet, text; .gz too) or a hub data set.
         task: a task whose ``corpus(n, seed)`` generates the text instead.
         examples: how many examples a task generates.
