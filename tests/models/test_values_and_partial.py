@@ -136,8 +136,8 @@ def test_what_cannot_be_trained_in_part(tmp_path: Path) -> None:
         ModelConfig(path, lora=LoraConfig(), last_layers=1)
     with pytest.raises(ValueError, match="frozen_share a share from 0 to below 1"):
         ModelConfig(path, frozen_share=1.0)
-    with pytest.raises(ValueError, match=r"path has no effect unless model\.value\.model"):
-        ValueConfig(path="x")
+    with pytest.raises(ValueError, match=r"hidden is a width"):
+        ValueConfig(hidden=-1)
 
 
 def test_values_learn_at_a_rate_of_their_own(tmp_path: Path) -> None:
