@@ -14,7 +14,7 @@ from policies import tiny
 from safetensors.torch import load_file
 from toy import Echo, EchoEnv, tiny_model
 
-from hone import GRPO, RLOO, load, train
+from hone import GRPO, GSPO, RLOO, load, train
 from hone.algorithms.base import Algorithm
 from hone.core.errors import HoneError
 from hone.core.types import Failed, Outcome, Scored
@@ -66,7 +66,9 @@ class JudgedEnv(EchoEnv):
         return observation, value, terminated, truncated, {**info, "outcome": self.verdict(self.letter, action)}
 
 
-@pytest.mark.parametrize("algorithm", [GRPO(beta=0.1), GRPO(normaliser="tokens"), RLOO()], ids=str)
+@pytest.mark.parametrize(
+    "algorithm", [GRPO(beta=0.1), GRPO(normaliser="tokens"), RLOO(), GSPO(0.1, 0.1, tis=1.1)], ids=str
+)
 def test_micro_batches_do_not_change_the_weights(go: Callable[..., Run], algorithm: Algorithm) -> None:
     # AdamW divides by the gradient's size: with eps this large rounding in a gradient near 0 stays rounding
     settings = {"task": Echo(turns=2), "algorithm": algorithm, "epochs": 2, "updates": 2, "eps": 1e-3}
