@@ -73,9 +73,11 @@ def _options() -> argparse.Namespace:
 
 
 def _say(text: str) -> None:
-    """What is going on, on one line of a terminal; nothing in a file."""
+    """What is going on: on one line of a terminal; elsewhere a line whenever a case begins."""
     if sys.stderr.isatty():
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+    elif "starting" in text:
+        print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,9 @@ def make_model(folder: Path, size: str, vocabulary: int = 2048, seed: int = 0) -
         return found
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     width, layers, heads, kv_heads = SIZES[size]
     config = LlamaConfig(
         vocab_size=vocabulary,

@@ -11,10 +11,10 @@ PEERS = ("transformers fp32", "transformers bf16")
 
 SHAPES = (
     # size, prompts, samples, mean length, most, rounds
-    ("1M", 8, 8, MEAN_LENGTH, 64, 7),
-    ("5M", 8, 8, MEAN_LENGTH, 64, 7),
-    ("25M", 8, 8, MEAN_LENGTH, 64, 5),
-    ("5M", 16, 16, MEAN_LENGTH, 64, 5),
+    ("1M", 8, 8, MEAN_LENGTH, 64, 5),
+    ("5M", 8, 8, MEAN_LENGTH, 64, 5),
+    ("25M", 8, 8, MEAN_LENGTH, 64, 3),
+    ("5M", 16, 16, MEAN_LENGTH, 64, 3),
     ("5M", 8, 8, 110, 256, 3),
 )
 

@@ -35,6 +35,6 @@ def _case(plan: Plan, size: str, beta: float) -> Case:
         "hone fp32": hone(),
         "hone bf16": hone(dtype="bfloat16"),
     }
-    if plan.quick:
+    if plan.quick or beta:
         del variants["TRL default (bf16, checkpointing)"]
     return Case(f"{size}, β = {beta:g}", variants, rounds=3 if plan.quick else 5, warmup=2, budget=45, facts=facts)

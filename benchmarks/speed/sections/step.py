@@ -11,21 +11,32 @@ TITLE = "Training step on given rollouts, 8 × 8"
 PEERS = ("TRL fp32", "TRL bf16")
 
 SHAPES = (
-    # name, size, vocabulary, prompt widths, mean length, most, rounds
-    ("5M, V = 2,048", "5M", 2048, (16, 48), MEAN_LENGTH, 64, 5),
-    ("5M, V = 32,000", "5M", 32000, (16, 48), MEAN_LENGTH, 64, 3),
-    ("5M, V = 2,048, longer", "5M", 2048, (96, 160), 110, 256, 3),
+    # name, vocabulary, prompt widths, mean length, most, rounds
+    ("5M, V = 2,048", 2048, (16, 48), MEAN_LENGTH, 64, 5),
+    ("5M, V = 32,000", 32000, (16, 48), MEAN_LENGTH, 64, 3),
+    ("5M, V = 2,048, longer", 2048, (96, 160), 110, 256, 3),
 )
 
 
 def cases(plan: Plan) -> list[Case]:
-    return [_case(plan, *shape) for shape in (SHAPES[:1] if plan.quick else SHAPES)]
+    first, *rest = SHAPES
+    if plan.quick:
+        return [_case(plan, *first)]
+    return [_case(plan, *first, default=True), *(_case(plan, *shape) for shape in rest)]
 
 
 def _case(
-    plan: Plan, name: str, size: str, vocabulary: int, widths: tuple[int, int], mean: int, most: int, rounds: int
+    plan: Plan,
+    name: str,
+    vocabulary: int,
+    widths: tuple[int, int],
+    mean: int,
+    most: int,
+    rounds: int,
+    default: bool = False,
 ) -> Case:
-    model, facts = plan.model(size, vocabulary)
+    """One shape; with ``default`` also TRL as it is out of the box."""
+    model, facts = plan.model("5M", vocabulary)
     rollouts = plan.rollouts(name.replace(" ", ""), 8, 8, widths, mean, most)
 
     def trl(**options: object) -> Variant:
@@ -41,6 +52,6 @@ def _case(
         **{f"hone fp32{label}": hone(options=options) for label, options in layouts().items()},
         "hone bf16": hone(dtype="bfloat16"),
     }
-    if plan.quick:
+    if not default:
         del variants["TRL default (bf16, checkpointing)"]
     return Case(name, variants, rounds=3 if plan.quick else rounds, budget=75, facts=facts)
