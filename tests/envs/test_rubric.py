@@ -85,7 +85,7 @@ def test_mistakes_in_a_table_are_named() -> None:
 
 def test_every_grader_is_found_by_its_short_name() -> None:
     found = names("hone.envs.graders")
-    assert found == ["exact", "function", "length", "math", "numeric", "pattern", "rubric"]
+    assert found == ["code", "exact", "function", "length", "math", "numeric", "pattern", "rubric"]
     for name in found:
         assert resolve(name, "hone.envs.graders", "grader").__name__.lower() == name
 

@@ -85,8 +85,9 @@ def preflight_grader(
 
     Raises:
         HoneError: it raises, returns NaN, an infinity, nothing or the wrong number of values, or never
-            returns.
+            returns; or what its own ``preflight`` raises, if it has one.
     """
+    getattr(grader, "preflight", lambda: None)()
     called = name or type(grader).__name__
     found: list[Outcome] = []
 

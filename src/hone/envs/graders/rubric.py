@@ -56,6 +56,11 @@ class Rubric:
         """``Σ weight · floor`` (of a criterion with negative weight the floor is not the worst)."""
         return float(sum(c.weight * c.grader.floor for c in self.graders))
 
+    def preflight(self) -> None:
+        """What the criteria want to try before anything else; see :func:`preflight_grader`."""
+        for criterion in self.graders:
+            getattr(criterion.grader, "preflight", lambda: None)()
+
     def grade(self, prompts: Sequence[Prompt], completions: Sequence[str], columns: Columns) -> list[Outcome]:
         """One outcome per completion."""
         graded = [guarded(c.grader, prompts, completions, columns) for c in self.graders]
