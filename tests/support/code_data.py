@@ -126,7 +126,7 @@ def nothing_left() -> Iterator[None]:
 
     def files() -> set[Path]:
         tried = [Path(p) for p in ("/x", "/usr/x", "/usr/lib/x", "/dev/x", "/dev/shm/x", "/etc/x", "/tmp/1", "x", "1")]
-        return {p for p in tried if p.exists()} | set(Path("/tmp").glob("hone-program-*"))
+        return {p for p in tried if p.exists()} | set(Path("/tmp").glob(f"hone-program-{os.getpid()}-*"))
 
     def descriptors() -> int:
         return len(list(Path("/proc/self/fd").iterdir()))

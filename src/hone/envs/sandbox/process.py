@@ -69,7 +69,7 @@ class Confined:
         functions: bool = True,
     ) -> None:
         self.limits = limits
-        self._folder = None if isolation.bwrap else tempfile.mkdtemp(prefix="hone-program-")
+        self._folder = None if isolation.bwrap else tempfile.mkdtemp(prefix=f"hone-program-{os.getpid()}-")
         at = _SHOWN if isolation.bwrap else str(_INSIDE.parent)
         settings = {
             "limits": limits.rlimits,
