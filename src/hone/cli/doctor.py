@@ -47,6 +47,7 @@ def run(argv: list[str]) -> None:
     missing = [name for name in PACKAGES if not _line(name, "needed: pip install hone")]
     for name, extra in EXTRAS.items():
         _line(name, f"optional: {extra}")
+    print(f"programs      {_programs()}")
     if "torch" not in missing:
         _torch()
     if missing:
@@ -68,6 +69,18 @@ def _memory() -> str:
         return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.1f} GiB of memory"
     except (ValueError, OSError):
         return "memory unknown"
+
+
+def _programs() -> str:
+    """Whether what a model writes can be run (the grader ``code``)."""
+    from hone.core.errors import HoneError
+    from hone.envs.sandbox.bubblewrap import isolation
+
+    try:
+        found = isolation()
+    except HoneError as error:
+        return f"cannot be isolated: {error}"
+    return f"of a model run isolated, {'each as a user of its own' if found.own_user else 'in user namespaces'}"
 
 
 def _torch() -> None:
