@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 import sys
 import tempfile
 import time
@@ -32,6 +33,7 @@ def main() -> None:
     if path.exists():
         result = json.loads(path.read_text())
     with tempfile.TemporaryDirectory(prefix="hone-bench-") as folder:
+        os.environ["TMPDIR"] = folder  # what workers leave behind goes with it
         plan = Plan(Path(folder), options.quick, options.threads)
         for name in options.sections or (QUICK if options.quick else SECTIONS):
             result["sections"][name] = measure(name, plan, options.clock)
