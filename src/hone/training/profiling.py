@@ -129,7 +129,7 @@ def profile(recipe: Recipe, policy: Policy, *, steps: int = 4) -> Profile:
     events = recorder.events[first.events : last.events]
     logged = [mark.metrics for mark in run.marks[1:]]
     found = phases(recorder.events, events, last.at - first.at, steps, recipe, recorder.memory)
-    asked = engine.asked[-steps:]
+    asked = [prompts for events_before, prompts in engine.asked if events_before >= first.events]
     decode = [e.counts["rows"] for e in events if e.path[-1] == "decode" and "evaluate" not in e.path]
     return Profile(
         recipe=recipe,
@@ -138,9 +138,9 @@ def profile(recipe: Recipe, policy: Policy, *, steps: int = 4) -> Profile:
         phases=found,
         sampled=_mean([row["tokens"] for row in logged]),
         real=_mean([row["tokens_per_second_learning"] * row["seconds_learn"] for row in logged]),
-        duplicated=_mean([_repeats(prompts) for prompts in asked]) * recipe.batch.epochs,
+        duplicated=sum(_repeats(prompts) for prompts in asked) / steps * recipe.batch.epochs,
         processed=sum(e.counts.get("tokens", 0.0) for e in events if "learn" in e.path) / steps,
-        requests=_mean([sum(prompts.values()) for prompts in asked]),
+        requests=sum(prompts.total() for prompts in asked) / steps,
         rows=_mean(decode),
         slots=engine.slots,
         zero_signal=_mean([row["zero_signal"] for row in logged]),
@@ -174,17 +174,17 @@ class _MarkedRun(Run):
 
 
 class _Asked(Engine):
-    """An engine that notes the first prompts of every training step's rollouts, with how often each was asked for."""
+    """An engine that notes the first prompts of training rollouts: the spans before them, how often each is there."""
 
     def __init__(self, engine: EmbeddedEngine, recorder: Recorder) -> None:
         self.engine, self.recorder, self.slots = engine, recorder, engine.slots
-        self.asked: list[Counter[tuple[int, ...]]] = []
+        self.asked: list[tuple[int, Counter[tuple[int, ...]]]] = []
         self._opening = False
 
     def submit(self, requests: Sequence[Request]) -> None:
         names = [s.name for s in self.recorder.open]
         if self._opening and "rollout" in names:
-            self.asked.append(Counter(request.prompt for request in requests))
+            self.asked.append((len(self.recorder.events), Counter(request.prompt for request in requests)))
         self._opening = False
         self.engine.submit(requests)
 
