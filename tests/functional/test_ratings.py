@@ -180,6 +180,24 @@ def test_elo_intervals_hold_the_value() -> None:
     assert np.corrcoef(found.value_P, list(PLANTED.values()))[0, 1] > 0.95
 
 
+def test_elo_bootstrap_equals_the_loop_over_clusters_of_unequal_size() -> None:
+    from hone.core.seeding import generator
+
+    few = SOME[:12]
+    clusters = [0, 0, 0, 0, 0, 1, 2, 2, 3, 3, 3, 4]
+    rounds = 5
+    battles = Battles.of(few, clusters)
+    slow = []
+    for r in range(rounds):
+        drawn = generator(3, "bootstrap", r).multinomial(5, [0.2] * 5)
+        index = [i for i, c in enumerate(clusters) for _ in range(drawn[c])]
+        rating = slow_elo([few[i] for i in generator(3, "elo bootstrap", r).permutation(index)], 4.0)
+        slow.append([rating.get(name, 1000.0) for name in battles.players])
+    found = bootstrap_elo(battles, rounds=rounds, seed=3)
+    assert found.low_P.tolist() == pytest.approx(np.percentile(slow, 2.5, axis=0).tolist())
+    assert found.high_P.tolist() == pytest.approx(np.percentile(slow, 97.5, axis=0).tolist())
+
+
 def test_win_matrix_by_hand() -> None:
     wins, games = win_matrix(Battles.of([("a", "b", 1.0), ("b", "a", 0.5), ("c", "a", 0.0)]))
     assert wins.tolist() == [[0, 1.5, 1], [0.5, 0, 0], [0, 0, 0]]

@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from hone.core.errors import HoneError
 from hone.core.feedback import Answer, Comparison, Demonstration, Label, Ranking, Rating, Skip
@@ -104,6 +105,38 @@ def test_two_at_once_store_each_label_once(database: str) -> None:
         thread.join()
     assert (len(new), sum(new)) == (800, 100)
     assert sorted(e.id for e in stores[0].entries()) == sorted(f"ann-{i}" for i in range(100))
+    with stores[0].engine.begin() as connection:  # texts stand once each
+        counted = [
+            connection.execute(sa.text(f"SELECT count(*) FROM hone_{t}")).scalar() for t in ("prompts", "answers")
+        ]
+    assert counted == [100, 200]
+    for store in stores:
+        store.close()
+
+
+def test_writing_and_taking_back_at_once_never_fails(database: str) -> None:
+    stores = [FeedbackStore(database), FeedbackStore(database)]
+    taken: list[str] = []
+    faults: list[Exception] = []
+
+    def work(worker: int) -> None:
+        store, name = stores[worker % 2], f"person {worker}"
+        try:
+            for i in range(40):
+                store.add(entry(i, annotator=name, item=f"item {i}"))
+                if i % 2 and (undone := store.undo(name)) is not None:
+                    taken.append(undone.id)
+        except HoneError as error:
+            faults.append(error)
+
+    threads = [threading.Thread(target=work, args=(w,)) for w in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert faults == []
+    assert sorted(taken) == sorted(f"person {w}-{i}" for w in range(4) for i in range(1, 40, 2))
+    assert len(stores[0].entries()) == 80 and len(stores[0].entries(undone=True)) == 160
     for store in stores:
         store.close()
 
@@ -135,7 +168,7 @@ for i in range(10_000):
 
 def test_verdicts_say_who_met_whom(database: str) -> None:
     store = FeedbackStore(database)
-    store.add_many(Entry(x, f"{i}", "item") for i, x in enumerate(LABELS[:4]))
+    store.add_many(Entry(x, f"{i}", f"item {i}") for i, x in enumerate(LABELS[:4]))
     first, second, _, ranking = store.verdicts()
     assert (first.annotator, [a[1:] for a in first.answers]) == ("ann", [("m@step-10", 1), ("m", 2)])
     assert (second.annotator, [a[1:] for a in second.answers]) == ("bob", [("m@step-10", 1), ("m", 1)])
@@ -145,8 +178,6 @@ def test_verdicts_say_who_met_whom(database: str) -> None:
 
 
 def test_a_database_of_another_version_is_refused(database: str) -> None:
-    import sqlalchemy as sa
-
     store = FeedbackStore(database)
     store.add(entry(1))
     with store.engine.begin() as connection:
@@ -157,8 +188,6 @@ def test_a_database_of_another_version_is_refused(database: str) -> None:
 
 
 def test_a_locked_database_is_one_clear_error_and_loses_nothing(database: str) -> None:
-    import sqlalchemy as sa
-
     store, other = FeedbackStore(database, wait=0.3), FeedbackStore(database)
     store.add(entry(1))
     lock = "LOCK TABLE hone_labels" if other.engine.dialect.name == "postgresql" else "SELECT 1"
