@@ -170,11 +170,18 @@ def test_verdicts_say_who_met_whom(database: str) -> None:
     store = FeedbackStore(database)
     store.add_many(Entry(x, f"{i}", f"item {i}") for i, x in enumerate(LABELS[:4]))
     first, second, _, ranking = store.verdicts()
-    assert (first.annotator, [a[1:] for a in first.answers]) == ("ann", [("m@step-10", 1), ("m", 2)])
-    assert (second.annotator, [a[1:] for a in second.answers]) == ("bob", [("m@step-10", 1), ("m", 1)])
-    assert [a[1:] for a in ranking.answers] == [("m@step-10", 2), ("m", 1), ("人", 2)]
-    assert first.prompt == second.prompt == ranking.prompt and first.answers[0][0] == ranking.answers[0][0]
     store.close()
+    said = {
+        name: (v.annotator, {a[1:] for a in v.answers}) for name, v in zip("abc", (first, second, ranking), strict=True)
+    }
+    assert said == {
+        "a": ("ann", {("m@step-10", 1), ("m", 2)}),
+        "b": ("bob", {("m@step-10", 1), ("m", 1)}),
+        "c": ("ann", {("m@step-10", 2), ("m", 1), ("人", 2)}),
+    }
+    assert first.prompt == second.prompt == ranking.prompt
+    assert {a[:2] for a in first.answers} == {a[:2] for a in second.answers} < {a[:2] for a in ranking.answers}
+    assert [a[0] for a in ranking.answers] == sorted(a[0] for a in ranking.answers)
 
 
 def test_a_database_of_another_version_is_refused(database: str) -> None:
