@@ -56,7 +56,7 @@ class Critic:
         scored_BT = (batch.train | batch.sampled) & batch.mask
         scored_BT[:, 0] = False
         with computing(self.body):
-            hidden_BTD = body_states(self.body, batch.tokens, batch.mask)
+            hidden_BTD = body_states(self.body, batch.tokens)
         value_BT = self.head(hidden_BTD)  # after each token
         before_BT = torch.cat([torch.zeros_like(value_BT[:, :1]), value_BT[:, :-1]], 1)
         last_B1 = (batch.mask.sum(-1, keepdim=True) - 1).clamp(min=0)

@@ -34,19 +34,22 @@ class Forward:
     head: Callable[[Tensor], Tensor]
 
 
-def forward(model: nn.Module, tokens_BT: Tensor, mask_BT: Tensor) -> Forward:
+def forward(model: nn.Module, tokens_BT: Tensor) -> Forward:
     """Run the body of a model over right-padded rows.
 
-    The attention mask and position ids are explicit. Position 0 is never masked: a row that is all padding
-    would have nothing to attend to, and NaN times a gradient of zero is NaN.
+    Padding is not masked: it stands on the right, where nothing real can see it. (Masked, a query of padding could
+    be left without any key by a sliding window, and NaN times a gradient of zero is NaN.)
 
     Args:
         model: a causal language model, perhaps inside a peft model.
         tokens_BT: [B,T] int64.
-        mask_BT: [B,T] bool, real tokens.
     """
+    return run(model, _inputs(tokens_BT))
+
+
+def run(model: nn.Module, inputs: dict[str, Any]) -> Forward:
+    """Run the body of a model on inputs as transformers names them; those that it does not take are left out."""
     base = inner(model)
-    inputs = _inputs(tokens_BT, mask_BT)
     if separable(model):
         body = getattr(base, base.base_model_prefix)
         hidden_BTD: Tensor = body(**_accepted(body, inputs)).last_hidden_state
@@ -55,11 +58,18 @@ def forward(model: nn.Module, tokens_BT: Tensor, mask_BT: Tensor) -> Forward:
     return Forward(output.hidden_states[-1], output.logits, lambda chosen: chosen)
 
 
-def body_states(model: nn.Module, tokens_BT: Tensor, mask_BT: Tensor) -> Tensor:
+def body_states(model: nn.Module, tokens_BT: Tensor) -> Tensor:
     """[B,T,D] last hidden states of any transformers model: a body, or one that has a body."""
     body = inner(model).base_model  # of a body, itself
-    hidden_BTD: Tensor = body(**_accepted(body, _inputs(tokens_BT, mask_BT))).last_hidden_state
+    hidden_BTD: Tensor = body(**_accepted(body, _inputs(tokens_BT))).last_hidden_state
     return hidden_BTD
+
+
+def takes_positions(model: nn.Module) -> bool:
+    """Whether the model is told where its tokens stand; others count."""
+    base = inner(model)
+    body = getattr(base, base.base_model_prefix) if separable(model) else base
+    return "position_ids" in inspect.signature(body.forward).parameters
 
 
 def inner(model: nn.Module) -> Any:
@@ -117,15 +127,10 @@ def _try_apart(base: Any, device: torch.device) -> bool:
     return apart.shape == whole.shape and torch.allclose(apart, whole, rtol=1e-6, atol=1e-6)
 
 
-def _inputs(tokens_BT: Tensor, mask_BT: Tensor) -> dict[str, Any]:
-    attended_BT = mask_BT.clone()
-    attended_BT[:, 0] = True
-    return {
-        "input_ids": tokens_BT,
-        "attention_mask": attended_BT.long(),
-        "position_ids": (attended_BT.long().cumsum(-1) - 1).clamp(min=0),
-        "use_cache": False,
-    }
+def _inputs(tokens_BT: Tensor) -> dict[str, Any]:
+    position_BT = torch.arange(tokens_BT.shape[1], device=tokens_BT.device).expand(tokens_BT.shape)
+    attended_BT = torch.ones_like(tokens_BT)
+    return {"input_ids": tokens_BT, "attention_mask": attended_BT, "position_ids": position_BT, "use_cache": False}
 
 
 def _accepted(module: nn.Module, inputs: dict[str, Any]) -> dict[str, Any]:

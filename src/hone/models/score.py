@@ -1,7 +1,6 @@
 """The learner's view of a batch: log-probability, entropy and value of every token.
 
-``score`` is the only place that knows how rows are laid out for the forward pass; here the plain padded
-layout.
+``score`` is the only place that knows how rows are laid out for the forward pass (:mod:`hone.models.layout`).
 
 Dimensions: B rows, T positions, D width, V vocabulary, N scored tokens (``train | sampled``) of the batch.
 """
@@ -20,7 +19,8 @@ from torch.utils.checkpoint import checkpoint
 
 from hone.core.batch import Batch
 from hone.models.heads import ValueHead
-from hone.models.logits import forward, inner
+from hone.models.layout import Layout, flat_layout, run_flat
+from hone.models.logits import Forward, forward, inner
 from hone.models.precision import computing
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def score(
     needs: frozenset[str] = frozenset(),
     temperature: float = 1.0,
     value_head: ValueHead | None = None,
+    layout: Layout = "auto",
 ) -> Scores:
     """Score the tokens of a batch that are trained or were sampled.
 
@@ -71,9 +72,11 @@ def score(
         needs: what to compute besides log-probabilities: "entropy", "value"; other names are ignored.
         temperature: the sampler's; 0 (greedy) scores at temperature 1.
         value_head: by default the policy's own.
+        layout: of the rows in the forward pass; it changes what is computed twice, not the result.
 
     Raises:
         LookupError: a value is needed and there is no value head.
+        HoneError: the layout is one that this model cannot be trusted with.
     """
     model = policy if isinstance(policy, nn.Module) else policy.model
     value_head = value_head or (None if isinstance(policy, nn.Module) else policy.value_head)
@@ -82,15 +85,15 @@ def score(
     scored_BT = (batch.train | batch.sampled) & batch.mask
     scored_BT[:, 0] = False
     row_N, at_N = scored_BT.nonzero(as_tuple=True)
-    # The last column predicts nothing; only the value of the final state needs it.
-    width = batch.tokens.shape[1] if "value" in needs else max(batch.tokens.shape[1] - 1, 1)
+    last_B = (batch.mask.sum(-1) - 1).clamp(min=0)
 
     # The value head stays outside: it computes in float32.
     with computing(model):
         with _checkpointed(model):
-            run = forward(model, batch.tokens[:, :width], batch.mask[:, :width])
+            run, index_BT = _run(model, batch, scored_BT, last_B if "value" in needs else None, layout)
+        states, before_N = run.states.flatten(0, 1), index_BT[row_N, at_N - 1]
         logprob_N, entropy_N = _token_scores(
-            run.states[row_N, at_N - 1],
+            states[before_N],
             batch.tokens[row_N, at_N],
             run.head,
             inner(model).config.get_text_config().vocab_size,
@@ -105,11 +108,29 @@ def score(
     value = last_value = None
     if "value" in needs:
         assert value_head is not None
-        last_B = (batch.mask.sum(-1) - 1).clamp(min=0)
-        rows_B = torch.arange(len(batch), device=last_B.device)
-        value = spread(value_head(run.hidden[row_N, at_N - 1]))
-        last_value = value_head(run.hidden[rows_B, last_B])
+        hidden = run.hidden.flatten(0, 1)
+        value = spread(value_head(hidden[before_N]))
+        last_value = value_head(hidden[index_BT.gather(1, last_B[:, None]).squeeze(1)])
     return Scores(spread(logprob_N), None if entropy_N is None else spread(entropy_N), value, last_value)
+
+
+def _run(
+    model: nn.Module, batch: Batch, scored_BT: Tensor, last_B: Tensor | None, layout: Layout
+) -> tuple[Forward, Tensor]:
+    """One pass over what is needed, and where the state after each token [B,T] stands in it, rows joined.
+
+    Nothing is computed beyond the last token before a scored one, or beyond the row's last if its value is wanted.
+    """
+    width = batch.tokens.shape[1]
+    columns_T = torch.arange(width, device=scored_BT.device)
+    length_B = (scored_BT * columns_T).amax(-1) if last_B is None else last_B + 1
+    width = max(int(length_B.max()), 1) if len(length_B) else 1
+    tokens_BT = batch.tokens[:, :width]
+    flat = flat_layout(model, tokens_BT, length_B, layout)
+    if flat is not None:
+        return run_flat(model, flat), flat.index
+    index_BT = torch.arange(len(batch) * width, device=scored_BT.device).reshape(-1, width)
+    return forward(model, tokens_BT, batch.mask[:, :width]), index_BT
 
 
 @contextmanager
