@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 DType = Literal["auto", "float32", "bfloat16", "float16"]
+Layout = Literal["auto", "padded", "packed", "tree"]
+"""Of rows in a forward pass, see :mod:`hone.models.layout`. ``auto`` is chosen by shapes alone: ``tree`` if it saves
+enough tokens, else ``padded``."""
 
 
 @dataclass(frozen=True)

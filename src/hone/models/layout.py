@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -21,14 +21,12 @@ from torch import Tensor, nn
 from hone.core.errors import HoneError
 from hone.core.seeding import generator
 from hone.models.attention import attending, switchable
+from hone.models.config import Layout
 from hone.models.flat import Flat, flat_of
-from hone.models.logits import Forward, inner, run, takes_positions
+from hone.models.logits import Forward, forward, inner, run, takes_positions
 from hone.models.tree_attention import attend_flat
 
 log = logging.getLogger(__name__)
-
-Layout = Literal["auto", "padded", "packed", "tree"]
-"""``auto`` is chosen by shapes alone: ``tree`` if it saves enough tokens, else ``padded``."""
 
 PAYS = 0.9
 """``auto`` leaves the padded layout if at most this share of its tokens is left."""
@@ -57,7 +55,9 @@ def computes_flat(model: nn.Module, layout: Layout) -> bool:
 def run_flat(model: nn.Module, flat: Flat) -> Forward:
     """Run the body of a model over the distinct tokens; hidden states are [1,N,D]."""
     with attending(model, attend_flat(flat)):
-        return run(model, flat.tokens[None], flat.position[None], None)
+        return run(
+            model, {"input_ids": flat.tokens[None], "position_ids": flat.position[None], "use_cache": False}
+        )
 
 
 _reasons: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
@@ -109,7 +109,7 @@ def _try(base: Any, device: torch.device) -> str:
 def difference(base: Any, device: torch.device) -> float:
     """``‖flat − alone‖ / ‖alone − its mean‖`` over the hidden states of rows with and without common beginnings.
 
-    The other side runs each row alone, without padding, mask or positions of ours.
+    The other side runs each row alone, without padding.
     """
     draw = generator("layout self-check")
     many = int(base.get_input_embeddings().weight.shape[0])
@@ -127,8 +127,7 @@ def difference(base: Any, device: torch.device) -> float:
     error = spread = 0.0
     for number, row in enumerate(rows):
         ids_1T = torch.tensor([row], device=device)
-        alone = run(base, ids_1T, torch.arange(len(row), device=device)[None], torch.ones_like(ids_1T))
-        want_TD = alone.states[0].float()
+        want_TD = forward(base, ids_1T).states[0].float()
         for flat, states_ND in zip(flats, got, strict=True):
             error += float((states_ND[flat.index[number, : len(row)]] - want_TD).square().sum())
             spread += float((want_TD - want_TD.mean()).square().sum())

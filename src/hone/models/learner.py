@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from hone.core.batch import Batch
+from hone.models.config import Layout
 from hone.models.score import Scores
 
 
@@ -35,8 +36,18 @@ class Learner(Protocol):
     def trainable(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Named parameters that are trained, in an order that does not change."""
 
-    def score(self, batch: Batch, *, needs: frozenset[str] = frozenset(), temperature: float = 1.0) -> Scores:
+    def score(
+        self,
+        batch: Batch,
+        *,
+        needs: frozenset[str] = frozenset(),
+        temperature: float = 1.0,
+        layout: Layout = "auto",
+    ) -> Scores:
         """The learner's view of a batch, with gradient; ``needs`` as an algorithm names them."""
+
+    def skips_padding(self, layout: Layout) -> bool:
+        """Whether padding, and what rows begin with in common, cost nothing in that layout."""
 
     def save(self, path: str | Path) -> None:
         """Write a directory that :meth:`restore` reads."""

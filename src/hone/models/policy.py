@@ -21,6 +21,8 @@ from hone.models.config import ModelConfig as ModelConfig
 from hone.models.config import ValueConfig as ValueConfig
 from hone.models.critic import CRITIC_FILE, Critic
 from hone.models.heads import ValueHead
+from hone.models.config import Layout
+from hone.models.layout import computes_flat
 from hone.models.learner import copy_parameters
 from hone.models.logits import inner
 from hone.models.partial import freeze_lower
@@ -100,13 +102,24 @@ class Policy:
             self.value_head = ValueHead.new(self.width, self.config.value.hidden).to(self.device)
         return self.value_head
 
-    def score(self, batch: Batch, *, needs: frozenset[str] = frozenset(), temperature: float = 1.0) -> Scores:
+    def score(
+        self,
+        batch: Batch,
+        *,
+        needs: frozenset[str] = frozenset(),
+        temperature: float = 1.0,
+        layout: Layout = "auto",
+    ) -> Scores:
         """:func:`hone.models.score.score` of this policy; values by its value model if it has one."""
         if self.critic is None or "value" not in needs:
-            return score(self, batch, needs=needs, temperature=temperature)
+            return score(self, batch, needs=needs, temperature=temperature, layout=layout)
         value_BT, last_B = self.critic.values(batch)
-        scores = score(self, batch, needs=needs - {"value"}, temperature=temperature)
+        scores = score(self, batch, needs=needs - {"value"}, temperature=temperature, layout=layout)
         return dataclasses.replace(scores, value=value_BT, last_value=last_B)
+
+    def skips_padding(self, layout: Layout) -> bool:
+        """Whether padding, and what rows begin with in common, cost nothing in that layout; a value model pads."""
+        return self.critic is None and computes_flat(self.model, layout)
 
     def restore(self, folder: Path) -> None:
         """Copy saved weights into this policy, parameter by parameter."""
@@ -168,11 +181,18 @@ class Reference:
     def __init__(self, model: Any, *, switched_off: bool) -> None:
         self.model, self.switched_off = model, switched_off
 
-    def score(self, batch: Batch, *, needs: frozenset[str] = frozenset(), temperature: float = 1.0) -> Scores:
+    def score(
+        self,
+        batch: Batch,
+        *,
+        needs: frozenset[str] = frozenset(),
+        temperature: float = 1.0,
+        layout: Layout = "auto",
+    ) -> Scores:
         """:func:`hone.models.score.score` under the frozen policy, without gradient."""
         off = self.model.disable_adapter() if self.switched_off else contextlib.nullcontext()
         with torch.no_grad(), off:
-            return score(self.model, batch, needs=needs - {"value"}, temperature=temperature)
+            return score(self.model, batch, needs=needs - {"value"}, temperature=temperature, layout=layout)
 
 
 def load(path_or_config: str | Path | ModelConfig, **overrides: Any) -> Policy:

@@ -19,7 +19,8 @@ from torch.utils.checkpoint import checkpoint
 
 from hone.core.batch import Batch
 from hone.models.heads import ValueHead
-from hone.models.layout import Layout, flat_layout, run_flat
+from hone.models.config import Layout
+from hone.models.layout import flat_layout, run_flat
 from hone.models.logits import Forward, forward, inner
 from hone.models.precision import computing
 
@@ -130,7 +131,7 @@ def _run(
     if flat is not None:
         return run_flat(model, flat), flat.index
     index_BT = torch.arange(len(batch) * width, device=scored_BT.device).reshape(-1, width)
-    return forward(model, tokens_BT, batch.mask[:, :width]), index_BT
+    return forward(model, tokens_BT), index_BT
 
 
 @contextmanager

@@ -14,10 +14,11 @@ from hone.core.seeding import permutation_index
 from hone.core.terms import Normaliser
 from hone.data.rows import Example, pad_examples
 from hone.models.learner import Learner
+from hone.training.micro import micro_batches
 from hone.training.recipe import OptimiserConfig, RunConfig
 from hone.training.run import Run
 from hone.training.session import Metrics, Session, timed
-from hone.training.update import micro_batches, update
+from hone.training.update import update
 
 
 class Fitting(Protocol):
@@ -108,7 +109,7 @@ def measure(learner: Learner, algorithm: Algorithm, batch: Batch, state: State, 
     weights: dict[Normaliser, torch.Tensor] = {}
     totals = {"loss": 0.0}
     with torch.no_grad():
-        for index in micro_batches(batch, algorithm.unit, micro_tokens):
+        for index in micro_batches(batch, algorithm.unit, micro_tokens, distinct=learner.skips_padding("auto")):
             micro = batch.rows(index)
             scores = learner.score(micro, needs=algorithm.needs)
             for name, term in algorithm.loss(micro, scores, state).items():

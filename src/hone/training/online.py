@@ -227,6 +227,7 @@ class OnlineLoop:
                         temperature=self.recipe.sampling.temperature,
                         clip=self.recipe.optimiser.clip,
                         beside=self.ptx.at(done) if self.ptx else None,
+                        layout=config.layout,
                     )
                 )
         names = {name for metrics in seen for name in metrics}

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from hone.core.errors import HoneError
 from hone.engines.base import Sampling
-from hone.models.config import ModelConfig, ValueConfig
+from hone.models.config import Layout, ModelConfig, ValueConfig
 
 PACKAGES = {"task": "hone.envs.tasks", "algorithm": "hone.algorithms", "grader": "hone.envs.graders"}
 """Where the short names of a recipe's named tables are looked up."""
@@ -25,7 +25,11 @@ class BatchConfig:
         samples: rollouts per question (the group size G).
         epochs: passes over a step's rollouts.
         updates: optimiser steps per pass.
-        micro_tokens: most tokens (padding included) in one forward and backward pass; memory, never the result.
+        micro_tokens: most tokens in one forward and backward pass (padding included where it is computed); memory,
+            never the result.
+        layout: how rows are laid out for the forward pass; speed and memory, never the result. "padded" is the plain
+            way, "packed" leaves the padding out, "tree" also computes once what rows begin with in common; "auto"
+            is tree where it saves tokens and the model allows it.
         resample: most further rounds of questions in a step, drawn in place of groups without signal (DAPO's dynamic
             sampling); 0 learns from every group.
         truncated: completions that a length limit has cut are learnt from ("keep"), are in the baseline but in no loss
@@ -42,6 +46,7 @@ class BatchConfig:
     resample: int = 0
     truncated: Truncated = "keep"
     overlong: int = 0
+    layout: Layout = "auto"
 
     @property
     def on_policy(self) -> bool:

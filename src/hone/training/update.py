@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from hone.algorithms.base import Algorithm, State
-from hone.core.batch import Batch, compact
+from hone.core.batch import Batch
 from hone.core.spans import span
 from hone.core.terms import Normaliser
+from hone.models.config import Layout
 from hone.models.learner import Learner
+from hone.training.micro import micro_batches
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ def update(
     temperature: float = 1.0,
     clip: float = 1.0,
     beside: Beside | None = None,
+    layout: Layout = "auto",
 ) -> dict[str, float]:
     """Accumulate the gradient of ``batch`` over micro-batches and step the optimiser once.
 
@@ -54,30 +57,37 @@ def update(
         algorithm: gives the loss terms.
         batch: the rows of one optimiser step, advantages included.
         state: the algorithm's state.
-        micro_tokens: most tokens of one forward pass.
+        micro_tokens: most tokens of one forward pass; with padding only where that is computed.
         temperature: the sampler's, so that the learner's distribution is the same (law 5).
         clip: largest gradient norm, 0 for none.
         beside: a second loss to add; scored at temperature 1.
+        layout: of the rows in the forward passes; see :mod:`hone.models.layout`.
 
     Returns:
         Every term's reduced value by name, ``loss``, ``grad_norm``, and ``logprob_gap`` and ``logprob_gap_max``: mean
         and largest |log-prob of the learner − of the sampler| over the trained tokens.
     """
     optimiser.zero_grad(set_to_none=True)
-    totals, gaps = _accumulate(policy, algorithm, batch, state, micro_tokens, temperature)
+    terms, gaps = _accumulate(policy, algorithm, batch, state, micro_tokens, temperature, layout)
     if beside is not None:
         its = beside.algorithm
-        more, _ = _accumulate(policy, its, beside.batch, its.init_state(), micro_tokens, 1.0, beside.weight)
-        totals |= {beside.name: more["loss"] / beside.weight, "loss": totals["loss"] + more["loss"]}
+        more, _ = _accumulate(
+            policy, its, beside.batch, its.init_state(), micro_tokens, 1.0, layout, weight=beside.weight
+        )
+        terms |= {beside.name: more["loss"] / beside.weight, "loss": terms["loss"] + more["loss"]}
     gap = torch.cat(gaps) if gaps else torch.zeros(0)
+    if len(gap):
+        terms |= {"logprob_gap": gap.mean(), "logprob_gap_max": gap.max()}
     trained = [p for g in optimiser.param_groups for p in g["params"] if p.grad is not None]
     with span("optimiser"):
-        norm = float(torch.nn.utils.clip_grad_norm_(trained, clip or float("inf"))) if trained else 0.0
-        if norm == norm and norm != float("inf"):
+        if trained:
+            terms["grad_norm"] = torch.nn.utils.clip_grad_norm_(trained, clip or float("inf"))
+        # The only time that the program waits for the device's numbers.
+        metrics = dict(zip(terms, torch.stack([x.float() for x in terms.values()]).tolist(), strict=True))
+        if math.isfinite(metrics.setdefault("grad_norm", 0.0)):
             optimiser.step()
         optimiser.zero_grad(set_to_none=True)
-    gap_metrics = {"logprob_gap": float(gap.mean()), "logprob_gap_max": float(gap.max())} if len(gap) else {}
-    return {**totals, "grad_norm": norm, **gap_metrics}
+    return metrics
 
 
 def _accumulate(
@@ -87,61 +97,29 @@ def _accumulate(
     state: State,
     micro_tokens: int,
     temperature: float,
+    layout: Layout,
+    *,
     weight: float = 1.0,
-) -> tuple[dict[str, float], list[Tensor]]:
+) -> tuple[dict[str, Tensor], list[Tensor]]:
     """Add ``weight`` times the gradient of a batch; terms by name, weighted loss, |learner − sampler| log-probs."""
     weights: dict[Normaliser, Tensor] = {}
-    totals: dict[str, float] = {"loss": 0.0}
+    totals = {"loss": torch.zeros((), device=batch.tokens.device)}
     gaps: list[Tensor] = []
-    for index in micro_batches(batch, algorithm.unit, micro_tokens):
+    for index in micro_batches(batch, algorithm.unit, micro_tokens, distinct=policy.skips_padding(layout)):
         micro = batch.rows(index)
         with span("forward"):
-            scores = policy.score(micro, needs=algorithm.needs, temperature=temperature)
+            scores = policy.score(micro, needs=algorithm.needs, temperature=temperature, layout=layout)
         loss = torch.zeros((), device=micro.tokens.device)
         for name, term in algorithm.loss(micro, scores, state).items():
             if term.normaliser not in weights:
                 weights[term.normaliser] = term.normaliser.weights(batch)
             reduced = term.reduce(weights[term.normaliser][index, : micro.tokens.shape[1]])
-            totals[name] = totals.get(name, 0.0) + float(reduced.detach())
+            totals[name] = totals[name] + reduced.detach() if name in totals else reduced.detach()
             if term.coefficient:
                 loss = loss + weight * term.coefficient * reduced
         if loss.requires_grad:
             with span("backward"):
                 torch.autograd.backward(loss)
-        totals["loss"] += float(loss.detach())
+        totals["loss"] = totals["loss"] + loss.detach()
         gaps.append((scores.logprob.detach() - micro.behaviour_logprob)[micro.train & micro.sampled].abs())
     return totals, gaps
-
-
-def micro_batches(batch: Batch, unit: str, micro_tokens: int) -> Iterator[Tensor]:
-    """Row indices of micro-batches: longest rows first, at most ``micro_tokens`` padded tokens each, units whole.
-
-    The cut depends on shapes alone, so a resumed run makes the same one (law 11).
-    """
-    length_B = batch.mask.sum(-1)
-    if unit == "group":
-        unit_B, count = compact(batch.group)
-        order = torch.arange(count)
-    else:
-        unit_B = torch.arange(len(batch), device=length_B.device)
-        order = torch.argsort(length_B, descending=True, stable=True).cpu()
-    rows_of = _rows_by_unit(unit_B.tolist())
-    lengths = length_B.tolist()
-    current: list[int] = []
-    width = 0
-    for number in order.tolist():
-        rows = rows_of[number]
-        wider = max(width, *(lengths[row] for row in rows))
-        if current and wider * (len(current) + len(rows)) > micro_tokens:
-            yield torch.tensor(current, device=length_B.device)
-            current, wider = [], max(lengths[row] for row in rows)
-        current, width = current + rows, wider
-    if current:
-        yield torch.tensor(current, device=length_B.device)
-
-
-def _rows_by_unit(units: list[int]) -> dict[int, list[int]]:
-    rows: dict[int, list[int]] = {}
-    for row, number in enumerate(units):
-        rows.setdefault(number, []).append(row)
-    return rows
