@@ -55,9 +55,7 @@ def computes_flat(model: nn.Module, layout: Layout) -> bool:
 def run_flat(model: nn.Module, flat: Flat) -> Forward:
     """Run the body of a model over the distinct tokens; hidden states are [1,N,D]."""
     with attending(model, attend_flat(flat)):
-        return run(
-            model, {"input_ids": flat.tokens[None], "position_ids": flat.position[None], "use_cache": False}
-        )
+        return run(model, {"input_ids": flat.tokens[None], "position_ids": flat.position[None], "use_cache": False})
 
 
 _reasons: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()

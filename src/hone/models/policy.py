@@ -16,12 +16,12 @@ from hone.core.batch import Batch
 from hone.core.errors import HoneError, nearest
 from hone.models.adapters import apply_lora, load_lora, merge_lora, save_lora
 from hone.models.checkpointing import checkpoint_activations
+from hone.models.config import Layout
 from hone.models.config import LoraConfig as LoraConfig
 from hone.models.config import ModelConfig as ModelConfig
 from hone.models.config import ValueConfig as ValueConfig
 from hone.models.critic import CRITIC_FILE, Critic
 from hone.models.heads import ValueHead
-from hone.models.config import Layout
 from hone.models.layout import computes_flat
 from hone.models.learner import copy_parameters
 from hone.models.logits import inner

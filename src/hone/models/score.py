@@ -18,8 +18,8 @@ from torch.nn import functional as F  # noqa: N812 (torch's own custom)
 from torch.utils.checkpoint import checkpoint
 
 from hone.core.batch import Batch
-from hone.models.heads import ValueHead
 from hone.models.config import Layout
+from hone.models.heads import ValueHead
 from hone.models.layout import flat_layout, run_flat
 from hone.models.logits import Forward, forward, inner
 from hone.models.precision import computing
