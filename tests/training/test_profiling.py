@@ -168,7 +168,7 @@ def test_real_steps(architecture: str, tmp_path: Path) -> None:
     assert found.real == pytest.approx(found.sampled + 12 * 2)
     assert found.sampled <= 12 * 3
     assert 1 <= found.rows <= 12
-    assert found.processed >= found.sampled
+    assert 0 < found.processed <= found.real  # equal beginnings go through the model once
     assert 0 <= found.zero_signal <= 1
     assert found.peak > 50
     advice.advise(found, policy(architecture))
