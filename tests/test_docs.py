@@ -111,6 +111,17 @@ def test_every_verb_is_in_the_readme(readme: str) -> None:
     assert [verb for verb in verbs() if f"hone {verb}" not in text] == []
 
 
+def test_every_flag_of_the_page_is_documented_with_its_default() -> None:
+    from hone.cli.ui import Args
+
+    text = (DOCS / "ui.md").read_text()
+    for f in dataclasses.fields(Args):
+        flag = f"--{f.name.replace('_', '-')}"
+        row = re.search(rf"^\| `{flag}` \| `([^`]*)` \|", text, re.M)
+        assert f"`{flag}" in text or f"{flag} " in text, flag
+        assert row is None or row[1] == str(f.default) or f.name in ("runs", "port"), flag
+
+
 def test_every_command_line_in_the_pages_names_a_verb() -> None:
     for page in PAGES:
         text = page.read_text()

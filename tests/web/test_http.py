@@ -164,6 +164,7 @@ def test_two_people_at_once_have_their_own_progress(server: Server, ann: Person)
     ("path", "fields", "said"),
     [
         ("/label/compare", {"choice": "both"}, "no answer to the question"),
+        ("/label/compare", {"choice": "first", "order": "0,0"}, "no answer to the question"),
         ("/label/thumb", {"choice": "up"}, "no answer to the question"),
         ("/label/write", {"text": " \n "}, "an answer is empty"),
         ("/label/compare", {"choice": "first", "item": "unknown"}, "not asked here any more"),

@@ -76,6 +76,6 @@ def test_eight_people_two_hundred_labels_each_and_three_kills(tmp_path: Path, da
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(7200)
 def test_sixty_four_people_five_thousand_labels_each(tmp_path: Path) -> None:
     label_all(tmp_path, str(tmp_path / "feedback.db"), people=64, labels=5_000, kills=20, every=20)

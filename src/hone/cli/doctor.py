@@ -27,6 +27,8 @@ EXTRAS = {
     "vllm": "hone[gpu]",
     "liger-kernel": "hone[gpu]",
     "fastapi": "hone[ui]",
+    "sqlalchemy": "hone[ui]",
+    "psycopg": "hone[postgres]",
     "tensorboard": "run.tensorboard",
 }
 

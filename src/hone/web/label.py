@@ -142,10 +142,11 @@ def _said(kind: Ask, asked: Question, form: dict[str, str], annotator: str) -> t
         HoneError: it says nothing that fits the question.
     """
     choice, answers, prompt = form.get("choice", ""), asked.answers, asked.prompt
+    order = _order(asked, form)
     if choice == "skip":
         return Skip(prompt, answers, annotator), asked.id
-    if kind == "compare" and asked.ask == "compare" and choice in ("first", "second", "tie"):
-        left, right = (answers[i] for i in _order(asked, form) or (0, 1))
+    if kind == "compare" and asked.ask == "compare" and choice in ("first", "second", "tie") and order:
+        left, right = (answers[i] for i in order)
         chosen, rejected = (right, left) if choice == "second" else (left, right)
         return Comparison(prompt, chosen, rejected, choice == "tie", annotator), asked.id
     if kind == "rank" and asked.ask == "rank":

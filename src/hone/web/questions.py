@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
@@ -80,11 +80,14 @@ class Questions:
                 made.setdefault(question.id, question)
         self.by_id = made
         self.lists: dict[Ask, list[Question]] = {ask: [] for ask in ASKS}
-        self._alone = {name for name in made if key(self.asking.seed, "shared", name) >= self.asking.overlap * 2**64}
+        self._alone = frozenset(
+            name for name in made if key(self.asking.seed, "shared", name) >= self.asking.overlap * 2**64
+        )
         for question in sorted(made.values(), key=lambda q: key(self.asking.seed, "question", q.id)):
             self.lists[question.ask].append(question)
+        self._ids = {ask: frozenset(q.id for q in found) for ask, found in self.lists.items()}
 
-    def next(self, ask: Ask, mine: Collection[str], anybodys: Collection[str]) -> Question | None:
+    def next(self, ask: Ask, mine: Set[str], anybodys: Set[str]) -> Question | None:
         """The first question that is still to be asked of an annotator; None if there is none.
 
         Args:
@@ -94,17 +97,18 @@ class Questions:
         """
         return next((q for q in self.lists[ask] if self._open(q, mine, anybodys)), None)
 
-    def progress(self, ask: Ask, mine: Collection[str], anybodys: Collection[str]) -> tuple[int, int]:
+    def progress(self, ask: Ask, mine: Set[str], anybodys: Set[str]) -> tuple[int, int]:
         """How many an annotator has answered, and of how many in all."""
-        done = sum(q.id in mine for q in self.lists[ask])
-        return done, done + sum(self._open(q, mine, anybodys) for q in self.lists[ask])
+        ids = self._ids[ask]
+        done = len(ids & mine)
+        return done, done + len(ids - mine - (self._alone & anybodys))
 
     def order(self, question: Question, annotator: str) -> tuple[int, ...]:
         """Which answer stands where: keyed, so that a reload shows the same and people see different sides."""
         order = generator(self.asking.seed, "order", question.id, annotator).permutation(len(question.answers))
         return tuple(int(i) for i in order)
 
-    def _open(self, question: Question, mine: Collection[str], anybodys: Collection[str]) -> bool:
+    def _open(self, question: Question, mine: Set[str], anybodys: Set[str]) -> bool:
         return question.id not in mine and (question.id not in self._alone or question.id not in anybodys)
 
     def _of(self, group: Group) -> list[Question]:

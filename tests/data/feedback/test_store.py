@@ -251,3 +251,24 @@ def test_a_database_that_is_not_there_is_not_made_by_reading(tmp_path: Path) -> 
     with pytest.raises(HoneError, match="no feedback database"):
         read_feedback(str(tmp_path / "x.db"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_database_that_is_locked_when_it_is_opened(tmp_path: Path) -> None:
+    path = tmp_path / "f.db"
+    FeedbackStore(path).close()
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("PRAGMA locking_mode=EXCLUSIVE")
+    holder.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(HoneError, match="locked by another program"):
+        FeedbackStore(path, wait=0.2)
+    holder.execute("ROLLBACK")
+    holder.close()
+    FeedbackStore(path).close()
+
+
+def test_names_that_a_database_cannot_hold_are_mended(database: str) -> None:
+    store = FeedbackStore(database)
+    store.add(Entry(Rating("p", Answer("a", "m\x00\ud800", "s"), thumb=True, annotator="a\x00n"), "1"))
+    (found,) = store.labels()
+    assert isinstance(found, Rating) and (found.annotator, found.answer.model) == ("a�n", "m�?")
+    store.close()

@@ -7,6 +7,7 @@ which they were shown. Prompts and answers stand once each, found by a digest of
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ def open_database(where: str | Path, wait: float = WAIT) -> sa.Engine:
     except BaseException as error:
         if engine is not None:
             engine.dispose()
-        if isinstance(error, sa.exc.SQLAlchemyError | OSError | ImportError):
+        if isinstance(error, sa.exc.SQLAlchemyError | sqlite3.Error | OSError | ImportError):
             raise database_error(error, where) from error
         raise
     return engine
@@ -146,7 +147,7 @@ def database_error(error: Exception, where: str | Path) -> HoneError:
         )
     if "not a database" in got:
         return HoneError("this file is no SQLite database", where=shown, do="name another file with --db")
-    if "full" in got:
+    if "disk is full" in got or "No space left" in got:
         return HoneError("the disk is full; nothing was stored", where=shown, do="free some space, then try again")
     return HoneError("the database cannot be used", where=shown, got=got)
 
