@@ -253,6 +253,37 @@ def test_chance_is_the_same_every_time() -> None:
     assert len({feedback(program, row) for _ in range(3)}) == 1
 
 
+IDIOMS = [
+    "from sys import stdin\ndef main():\n    print(2 * int(stdin.readline()))\nif __name__ == '__main__':\n    main()",
+    "import sys\nsys.stdout.write(str(2 * int(sys.stdin.buffer.read())))\nsys.exit()",
+    "print(2 * int(open(0).read()))\nexit()",
+    "import asyncio\nasync def f():\n    await asyncio.sleep(0)\n    return input()\nprint(2 * int(asyncio.run(f())))",
+    "import threading, sys\nsys.setrecursionlimit(10**6)\nthreading.stack_size(2**26)\n"
+    "def deep(n): return 0 if n == 0 else deep(n - 1)\n"
+    "t = threading.Thread(target=lambda: print(2 * int(input()) + deep(50000)))\nt.start()\nt.join()",
+    "from dataclasses import dataclass\nimport pickle\n@dataclass\nclass A:\n    x: int\n"
+    "print(2 * pickle.loads(pickle.dumps(A(int(input())))).x)",
+    "import tempfile\nwith tempfile.TemporaryFile('w+') as f:\n"
+    "    f.write(input())\n    f.seek(0)\n    print(2 * int(f.read()))",
+    "import signal, logging\nsignal.alarm(5)\nlogging.warning('on standard error')\nprint(2 * int(input()), ' \\n')",
+]
+
+
+@needs_sandbox
+def test_what_programs_of_people_do_works() -> None:
+    assert [value(outcome) for outcome in grade(IDIOMS, PLAIN)] == [1.0] * len(IDIOMS)
+
+
+@needs_sandbox
+def test_packages_are_there_for_programs_and_tests_where_they_are_named(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    (tmp_path / "twofold.py").write_text("def twice(x):\n    return 2 * x\n")
+    row = {"prompt": "?", "test_list": ["import twofold\nassert double(2) == twofold.twice(2)"]}
+    program = "import twofold\ndouble = twofold.twice"
+    assert value(grade([program], row, packages=(str(tmp_path),))[0]) == 1.0
+    assert "ModuleNotFoundError" in feedback(program, row)
+
+
 @needs_sandbox
 def test_calls_of_a_solution_class() -> None:
     good = "class Solution:\n    def double(self, x):\n        return x + x"
@@ -327,6 +358,7 @@ def test_nothing_survives_ctrl_c_or_a_killed_run(number: int) -> None:
         while len(sandboxed(process.pid)) < 4 and time.monotonic() < deadline:
             time.sleep(0.05)
         assert len(sandboxed(process.pid)) >= 4
+        time.sleep(1)  # until the programs run: before, the end of their pipe would end them anyway
         started = time.monotonic()
         process.send_signal(number)
         process.wait(20)

@@ -67,16 +67,16 @@ class Isolation:
         else:
             words += ["--unshare-all"]
         words += ["--hostname", f"hone-sandbox-{os.getpid()}"]
+        words += ["--perms", "1777", "--size", str(limits.disk * MIB), "--tmpfs", FOLDER]
         visible = {path: path for path in _files(packages)} | dict(shown)
         parents = dict.fromkeys(str(parent) for path in visible.values() for parent in reversed(Path(path).parents))
         for parent in parents:  # bubblewrap makes them itself, but readable by root alone
-            words += ["--perms", "0755", "--dir", parent] if parent != "/" else []
+            words += ["--perms", "0755", "--dir", parent] if parent not in ("/", FOLDER) else []
         for path, where in visible.items():
             link = Path(path).is_symlink()
             words += ["--symlink", str(Path(path).readlink()), where] if link else ["--ro-bind", path, where]
         words += ["--dev", "/dev", "--remount-ro", "/dev"]
-        words += ["--perms", "1777", "--size", str(limits.disk * MIB), "--tmpfs", FOLDER, "--remount-ro", "/"]
-        return [*words, "--chdir", FOLDER, "--", *inner]
+        return [*words, "--remount-ro", "/", "--chdir", FOLDER, "--", *inner]
 
 
 UNSAFE = Isolation("", False)

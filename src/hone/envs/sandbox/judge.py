@@ -148,9 +148,11 @@ class Judge:
             return ""
         try:
             _, name, message, line = decode(reply[1:])
-            return f"the program raised {name}: {message}{f' (in: {line})' if line else ''}"
         except (ValueError, TypeError):
             return "the program does not run"
+        if not all(isinstance(part, str) for part in (name, message, line)):  # it has written that itself
+            return "the program does not run"
+        return f"the program raised {name}: {message}{f' (in: {line})' if line else ''}"
 
     def _converse(self, testing: Confined, tested: Confined, tests: bytes, deadline: float) -> list[Any]:
         """Pass questions of the tests on to the program and its answers back, unread, until there is a verdict."""

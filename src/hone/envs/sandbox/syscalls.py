@@ -65,6 +65,7 @@ _REFUSED: dict[str, tuple[int, int]] = {
     "request_key": (249, 218),
     "fanotify_init": (300, 262),
     "personality": (135, 92),
+    "modify_ldt": (154, _NONE),
 }
 _CLONE = (56, 220)
 _CLONE3 = 435

@@ -113,5 +113,6 @@ def _say(error: BaseException, source: str) -> bytes:
         text = error.msg if isinstance(error, SyntaxError) else str(error)
     except BaseException:
         text = ""
-    written = source.splitlines()[line - 1].strip() if line else ""
+    lines = source.splitlines()
+    written = lines[line - 1].strip() if line and 0 < line <= len(lines) else ""
     return b"-" + encode([kind, type(error).__name__, text[:1000], written[:200]])

@@ -74,7 +74,7 @@ class Program:
                 self.said = f"{what} returned {_brief(value)}"
                 return value
             kind, name, text, line = map(str, value)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             self._lose(f"{what} gave back what is not a value")
         self.said = f"{what} raised {name}: {text}{f' (in: {line})' if line else ''}"[:_LONGEST]
         found = getattr(builtins, kind, None)
