@@ -84,7 +84,7 @@ def made(**changes: object) -> Profile:
     events = [event("rollout/decode", 0.1 + 0.01 * rows, rows=rows) for rows in (10, 20, 30, 40)]
     events += [event("learn/forward", 0.5 + 0.001 * n, tokens=n) for n in (250, 500, 750, 500)]
     plain = Profile(
-        recipe=recipe(),
+        recipe=recipe(batch=BatchConfig(prompts=4, samples=3, layout="padded")),
         steps=2,
         seconds=10.0,
         phases={name: Phase("", spent) for name, spent in seconds.items()},
@@ -136,7 +136,7 @@ def test_estimates_by_hand() -> None:
 
 def test_nothing_is_advised_that_cannot_help() -> None:
     assert gains(made(slots=15), advice._prompts) == {}  # more than half of the slots are in use
-    assert gains(made(processed=500.0), advice._repeats) == {}
+    assert gains(made(processed=500.0), advice._repeats) == gains(made(recipe=recipe()), advice._repeats) == {}
     assert gains(made(), advice._slots) == gains(made(), advice._checkpointing) == gains(made(), advice._grading) == {}
     assert gains(made(), advice._precision) == gains(made(), advice._threads) == {}  # half precision, all threads
 

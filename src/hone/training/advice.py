@@ -94,13 +94,14 @@ def _micro_tokens(profile: Profile, policy: Policy) -> Iterator[Advice]:
 
 
 def _repeats(profile: Profile, policy: Policy) -> Iterator[Advice]:
+    layout = profile.recipe.batch.layout
     unique = profile.real - profile.duplicated
-    if profile.processed <= unique:
+    if profile.processed <= unique or layout == "auto":
         return
     wasted = 1 - unique / profile.processed
     yield Advice(
         "batch.layout",
-        "one in which the samples of a question share its prompt and nothing is padded",
+        f'"{layout}" → "auto"',
         wasted * profile.spent("forward", "backward") / profile.seconds,
         f"{profile.processed:,.0f} tokens went through the model for {unique:,.0f} different ones; at most, as the "
         "time of forward and backward pass is taken to be in proportion",
