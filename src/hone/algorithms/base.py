@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
+import torch
 from torch import Tensor
 
 from hone.core.batch import Batch
@@ -95,3 +96,21 @@ class Stateless:
     def update_state(self, state: State, metrics: Mapping[str, float]) -> State:
         """The same state."""
         return state
+
+
+class RowScores(Stateless):
+    """What an algorithm that reads one score per row inherits: it trains a reward model, on examples that are there.
+
+    Its subclasses say which ``labels`` of people they learn from: "pairs", "thumbs" or "scores".
+    """
+
+    group_baseline: ClassVar[bool] = False
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """A score per row."""
+        return frozenset({"row_score"})
+
+    def advantages(self, batch: Batch, state: State) -> Tensor:
+        """[B,T] zeros: no token deserves credit."""
+        return torch.zeros_like(batch.reward)

@@ -75,6 +75,26 @@ class Fixed:
 
 
 @dataclass(frozen=True)
+class GroupPairs:
+    """Mean over groups of the mean over a group's C(K,2) pairs of rows (InstructGPT), on each row's last train token.
+
+    The term's value of a row is half the sum over the pairs it is in. A group of one row has no pair and does not
+    count.
+    """
+
+    def weights(self, batch: Batch, total: AllReduce = _here) -> Tensor:
+        """[B,T], ``1 / (pairs of the group · groups with pairs)`` on a row's last train token."""
+        group_B, count = compact(batch.group)
+        judged_B = batch.train.any(-1)
+        rows_G = torch.zeros(count, device=batch.tokens.device).index_add(0, group_B, judged_B.float())
+        pairs_G = rows_G * (rows_G - 1) / 2
+        groups = total((pairs_G > 0).sum().float()).clamp(min=1)
+        weight_G = torch.where(pairs_G > 0, 1 / (pairs_G.clamp(min=1) * groups), 0.0)
+        after_BT = batch.train.long().flip(-1).cumsum(-1).flip(-1)  # train tokens from here on
+        return (batch.train & (after_BT == 1)).float() * weight_G[group_B][:, None]
+
+
+@dataclass(frozen=True)
 class Sum:
     """No denominator."""
 

@@ -16,10 +16,15 @@ from hone.models.reading import ADAPTER_FILE, quiet
 BASE_FOLDER = "base"
 
 
-def apply_lora(model: Any, config: LoraConfig) -> Any:
+def apply_lora(model: Any, config: LoraConfig, head: str | None = None) -> Any:
     """Freeze a model and put trainable low-rank adapters (float32) on its linear layers, in place.
 
     The same config gives the same random A; B is 0, so the model's outputs are unchanged.
+
+    Args:
+        model: of transformers.
+        config: rank, scale and layers.
+        head: name of a linear layer that gets no adapter.
 
     Raises:
         HoneError: a target that no layer of the model is called.
@@ -31,8 +36,9 @@ def apply_lora(model: Any, config: LoraConfig) -> Any:
         lora_alpha=config.alpha,
         target_modules=list(config.targets) or "all-linear",
         lora_dropout=0.0,
+        exclude_modules=[head] if head else None,
         bias="none",
-        task_type="CAUSAL_LM",
+        task_type=None if head else "CAUSAL_LM",
         fan_in_fan_out=any(isinstance(m, Conv1D) for m in model.modules()),
     )
     try:

@@ -211,7 +211,7 @@ def load(path_or_config: str | Path | ModelConfig, **overrides: Any) -> Policy:
             raise HoneError("unknown option of load", got=f'"{name}"', expected=nearest(name, known))
     config = path_or_config if isinstance(path_or_config, ModelConfig) else ModelConfig(str(path_or_config))
     config = dataclasses.replace(config, **overrides)
-    device = _device(config.device)
+    device = device_of(config.device)
     folder = locate(config.path)
     path = str(folder or config.path)
     source: dict[str, Any] = {"trust_remote_code": config.trust_remote_code, "revision": config.revision}
@@ -219,7 +219,7 @@ def load(path_or_config: str | Path | ModelConfig, **overrides: Any) -> Policy:
     own = source if base is None else {**source, "revision": None}
     model_config = read_config(base or path, **own)
     tokenizer = read_tokenizer(path, **source) if _has_tokenizer(path, base) else read_tokenizer(base or path, **own)
-    dtype = _dtype(config.dtype, device)
+    dtype = dtype_of(config.dtype, device)
     adapted = base is not None or config.lora is not None
     model = read_model(base or path, model_config, dtype if adapted else torch.float32, **own)
     compute_in(model, dtype)
@@ -249,7 +249,12 @@ def _has_tokenizer(path: str, base: str | None) -> bool:
     return base is None or (Path(path) / "tokenizer.json").is_file()
 
 
-def _device(name: str) -> torch.device:
+def device_of(name: str) -> torch.device:
+    """The device a configuration names.
+
+    Raises:
+        HoneError: there is none.
+    """
     try:
         device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
     except RuntimeError as error:
@@ -259,7 +264,12 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _dtype(name: str, device: torch.device) -> torch.dtype:
+def dtype_of(name: str, device: torch.device) -> torch.dtype:
+    """The dtype a configuration names, for a device.
+
+    Raises:
+        HoneError: there is none.
+    """
     if name == "auto":
         return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
     dtype = getattr(torch, name, None)

@@ -13,8 +13,11 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
+)
 
 from hone.core.errors import HoneError
 
@@ -70,8 +73,12 @@ def locate(path: str) -> Path | None:
     return None
 
 
-def read_config(path: str, *, trust_remote_code: bool, revision: str | None) -> Any:
+def read_config(path: str, *, trust_remote_code: bool, revision: str | None, scoring: bool = False) -> Any:
     """The config of a causal language model, its dropout set to 0.
+
+    Args:
+        path, trust_remote_code, revision: what to read.
+        scoring: a decoder with a score in place of its language-model head is welcome too.
 
     Raises:
         HoneError: no directory, config or weights, not a causal language model, or nothing on the hub.
@@ -81,20 +88,36 @@ def read_config(path: str, *, trust_remote_code: bool, revision: str | None) -> 
         _check_files(folder)
     with quiet(), _reading(path, folder, "model"):
         config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code, revision=revision)
-    _check_causal(config, path, trust_remote_code)
+    if not (scoring and scores(config)):
+        _check_causal(config, path, trust_remote_code)
     no_dropout(config)
     return config
 
 
-def read_model(path: str, config: Any, dtype: torch.dtype, *, trust_remote_code: bool, revision: str | None) -> Any:
+def read_model(
+    path: str,
+    config: Any,
+    dtype: torch.dtype,
+    *,
+    trust_remote_code: bool,
+    revision: str | None,
+    kind: Any = AutoModelForCausalLM,
+    made: tuple[str, ...] = (),
+) -> Any:
     """The model of a config from :func:`read_config`, in evaluation mode, on the CPU.
+
+    Args:
+        path, config, dtype, trust_remote_code, revision: what to read, and in which dtype its weights are held.
+        kind: the auto class of transformers that builds it.
+        made: names of tensors that need not be there, since the caller makes them.
 
     Raises:
         HoneError: weights that are damaged or incomplete.
     """
-    with quiet(), _reading(path, locate(path), "model"):
+    # What is missing is drawn at random: not from the caller's random numbers.
+    with quiet(), _reading(path, locate(path), "model"), torch.random.fork_rng(devices=[]):
         attention = "eager" if getattr(config.get_text_config(), "attn_logit_softcapping", None) else None
-        model, report = AutoModelForCausalLM.from_pretrained(
+        model, report = kind.from_pretrained(
             path,
             config=config,
             dtype=dtype,
@@ -104,7 +127,7 @@ def read_model(path: str, config: Any, dtype: torch.dtype, *, trust_remote_code:
             trust_remote_code=trust_remote_code,
             revision=revision,
         )
-    if missing := sorted(report["missing_keys"]):
+    if missing := sorted(set(report["missing_keys"]) - set(made)):
         raise HoneError(
             "the weights are incomplete",
             where=path,
@@ -130,7 +153,21 @@ def read_tokenizer(path: str, *, trust_remote_code: bool, revision: str | None) 
             expected=f"one of {', '.join(_TOKENIZER_FILES)}",
         )
     with quiet(), _reading(path, folder, "tokenizer"):
+        if folder is not None and _is_generic(folder):
+            return PreTrainedTokenizerFast.from_pretrained(folder)
         return AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code, revision=revision)
+
+
+def _is_generic(folder: Path) -> bool:
+    """The tokenizer was saved as what its tokenizer.json says and no class of its own.
+
+    AutoTokenizer would read it with the class that the architecture usually has, whose splitting of text may be another
+    (that of Qwen 2 loses blanks that are tokens of their own).
+    """
+    written = folder / "tokenizer_config.json"
+    if not written.is_file() or not (folder / "tokenizer.json").is_file():
+        return False
+    return bool(json.loads(written.read_text(encoding="utf-8")).get("tokenizer_class") == "TokenizersBackend")
 
 
 def adapter_base(path: str) -> str | None:
@@ -161,6 +198,13 @@ def no_dropout(config: Any) -> None:
             no_dropout(value)
         elif ("drop" in name or name.endswith("pdrop")) and isinstance(value, float):
             setattr(config, name, 0.0)
+
+
+def scores(config: Any) -> bool:
+    """Whether a config is that of a decoder that gives a text a score (a sequence classifier of transformers)."""
+    named = list(getattr(config, "architectures", None) or [])
+    known = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES.get(config.model_type)
+    return known in named and config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 
 def _check_files(folder: Path) -> None:

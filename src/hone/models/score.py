@@ -49,6 +49,14 @@ class Scores:
     last_value: Tensor | None = None
     row_score: Tensor | None = None
 
+    def need(self, column: str) -> Tensor:
+        """A column that must be there; a missing one means an algorithm did not list it in ``needs``."""
+        found = getattr(self, column)
+        if found is None:
+            raise LookupError(f'"{column}" was not computed: list it in the algorithm\'s `needs`')
+        assert isinstance(found, Tensor)
+        return found
+
 
 def score(
     policy: Policy | nn.Module,
@@ -90,7 +98,7 @@ def score(
 
     # The value head stays outside: it computes in float32.
     with computing(model):
-        with _checkpointed(model):
+        with checkpointed(model):
             run, index_BT = _run(model, batch, scored_BT, last_B if "value" in needs else None, layout)
         states, before_N = run.states.flatten(0, 1), index_BT[row_N, at_N - 1]
         logprob_N, entropy_N = _token_scores(
@@ -135,7 +143,7 @@ def _run(
 
 
 @contextmanager
-def _checkpointed(model: nn.Module) -> Iterator[None]:
+def checkpointed(model: nn.Module) -> Iterator[None]:
     """Training mode, the only one in which transformers recomputes activations; else nothing differs."""
     was = model.training
     if torch.is_grad_enabled() and any(getattr(m, "gradient_checkpointing", False) for m in model.modules()):

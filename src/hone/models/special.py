@@ -70,7 +70,8 @@ def grow(model: Any, rows: int) -> None:
         return
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         model.resize_token_embeddings(rows, mean_resizing=False)
-        for layer in {id(m): m for m in (model.get_input_embeddings(), model.get_output_embeddings())}.values():
+        layers = {id(m): m for m in (model.get_input_embeddings(), model.get_output_embeddings()) if m is not None}
+        for layer in layers.values():  # a reward model has no output embeddings
             layer.weight[old:] = layer.weight[:old].mean(0)
             if getattr(layer, "bias", None) is not None:
                 layer.bias[old:] = layer.bias[:old].mean()

@@ -9,6 +9,7 @@ from hone.core.config import build, build_named
 from hone.core.errors import HoneError
 from hone.training.fit import FitRecipe, SftRecipe
 from hone.training.recipe import PACKAGES, Recipe
+from hone.training.reward import RewardRecipe, TinyRewardRecipe
 
 
 def recipe_from(values: Mapping[str, Any], where: str = "recipe") -> Recipe:
@@ -29,6 +30,22 @@ def recipe_from(values: Mapping[str, Any], where: str = "recipe") -> Recipe:
         values[part] = build_named(values[part], PACKAGES[part], part, f"{where} [{part}]")
     values = _with_task(values, "ptx", where)
     return build(Recipe, values, where)
+
+
+def reward_recipe_from(values: Mapping[str, Any], where: str = "recipe") -> RewardRecipe:
+    """A reward model's recipe from the tables of a TOML file; without a [model] it is a tiny one from scratch.
+
+    Raises:
+        HoneError: a missing table, an unknown key or name, a value that is refused.
+    """
+    if not isinstance(values.get("data"), Mapping):
+        raise HoneError("the recipe has no [data]", where=where, do="give data.source, a file of comparisons")
+    values = dict(values)
+    if isinstance(values.get("algorithm"), Mapping):
+        values["algorithm"] = build_named(
+            values["algorithm"], PACKAGES["algorithm"], "algorithm", f"{where} [algorithm]"
+        )
+    return build(RewardRecipe if "model" in values else TinyRewardRecipe, values, where)
 
 
 def fit_recipe_from(values: Mapping[str, Any], where: str = "recipe") -> FitRecipe:

@@ -92,15 +92,8 @@ class FitRecipe:
 
     def __post_init__(self) -> None:
         """Refuse sizes that mean nothing and keys that would have no effect."""
-        if self.rows < 1 or self.micro_tokens < 1:
-            raise ValueError("rows and micro_tokens must be at least 1")
-        if self.model is not None and (self.tiny, self.tokenizer, self.vocabulary) != (TinyConfig(), "char", 2048):
-            raise ValueError("tiny, tokenizer and vocabulary make a model from scratch: they have no effect on [model]")
-        if self.tokenizer != "bpe" and self.vocabulary != 2048:
-            raise ValueError('vocabulary has no effect unless tokenizer = "bpe"')
-        for name in ONLINE_ONLY:
-            if getattr(self.run, name) != getattr(RunConfig, name):
-                raise ValueError(f"run.{name} has no effect without rollouts: leave it out")
+        check_scratch(self)
+        check_offline(self.run)
 
 
 @dataclass(frozen=True)
@@ -126,7 +119,8 @@ def fit(recipe: FitRecipe, *, resume: bool = False) -> Run:
     run, config = Run(Path(recipe.run.out)), plain(recipe, PACKAGES)
     run.check(config, resume=resume)
     records = records_of(recipe.data, recipe.run.seed)
-    policy = load(recipe.model) if recipe.model else _from_scratch(recipe, records)
+    texts = [text for record in records for text in _texts(record)]
+    policy = load(recipe.model) if recipe.model else from_scratch(recipe, texts)
     train_rows, held_out = _rows(recipe, policy, records)
     loop = FitLoop(recipe, policy, run, train_rows, held_out)
     run.begin(config, resume=resume, data=digest_of(records))
@@ -187,8 +181,65 @@ def records_of(data: Corpus, seed: int, where: str = "data") -> list[Record]:
     return [{"prompt": prompt, "completion": completion} for prompt, completion in pairs]
 
 
-def _from_scratch(recipe: FitRecipe, records: Sequence[Record]) -> Policy:
-    texts = [text for record in records for text in _texts(record)]
+class Scratch(Protocol):
+    """What a recipe says about a model from scratch."""
+
+    @property
+    def model(self) -> ModelConfig | None:
+        """The model to start from instead."""
+
+    @property
+    def tiny(self) -> TinyConfig:
+        """Shape of the tiny model."""
+
+    @property
+    def tokenizer(self) -> str:
+        """ "char", "byte" or "bpe"."""
+
+    @property
+    def vocabulary(self) -> int:
+        """Size of a byte-pair vocabulary."""
+
+    @property
+    def rows(self) -> int:
+        """Examples per optimiser step."""
+
+    @property
+    def micro_tokens(self) -> int:
+        """Most tokens of one forward pass."""
+
+    @property
+    def run(self) -> RunConfig:
+        """Has the seed."""
+
+
+def check_scratch(recipe: Scratch) -> None:
+    """Refuse sizes that mean nothing, and keys of a model from scratch that would have no effect.
+
+    Raises:
+        ValueError: says which.
+    """
+    if recipe.rows < 1 or recipe.micro_tokens < 1:
+        raise ValueError("rows and micro_tokens must be at least 1")
+    if recipe.model is not None and (recipe.tiny, recipe.tokenizer, recipe.vocabulary) != (TinyConfig(), "char", 2048):
+        raise ValueError("tiny, tokenizer and vocabulary make a model from scratch: they have no effect on [model]")
+    if recipe.tokenizer != "bpe" and recipe.vocabulary != 2048:
+        raise ValueError('vocabulary has no effect unless tokenizer = "bpe"')
+
+
+def check_offline(run: RunConfig) -> None:
+    """Refuse keys of the run that mean something to rollouts only.
+
+    Raises:
+        ValueError: says which.
+    """
+    for name in ONLINE_ONLY:
+        if getattr(run, name) != getattr(RunConfig, name):
+            raise ValueError(f"run.{name} has no effect without rollouts: leave it out")
+
+
+def from_scratch(recipe: Scratch, texts: Sequence[str]) -> Policy:
+    """A tiny model with random weights, and a tokenizer made from texts."""
     if recipe.tokenizer == "char":
         tokenizer = char_tokenizer(texts)
     else:

@@ -1,0 +1,158 @@
+"""What people said → examples: the answers to a prompt as rows of tokens, each with what it is worth.
+
+Only the order or the size of these numbers means anything: of a comparison 1 and 0 (or the margin and 0), of a tie
+twice 0, of a ranking minus the rank, of a rating its value. Just the last token of a row is marked for training: that
+is where a reward model reads its score.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from itertools import combinations
+from typing import Literal, Protocol
+
+from hone.core.errors import HoneError
+from hone.core.feedback import Answer, Comparison, Label, Ranking, Rating, Text, canonical, same_text
+from hone.core.seeding import key
+from hone.data.rows import Example, Row
+from hone.functional.scalar_reward import gain_and_bias, scalar_rewards
+
+Kind = Literal["pairs", "thumbs", "scores"]
+"""What an algorithm learns from."""
+
+_BARELY = 1e-6
+
+
+class AnswerEncoder(Protocol):
+    """What encodes an answer to a prompt; :class:`hone.models.reward.RewardModel` does."""
+
+    def encode(self, prompt: Text, answer: Text) -> list[int]:
+        """The ids of prompt and answer with an end token."""
+
+
+def prompt_content(prompt: Text) -> str:
+    """What two prompts must share to be the same for a split: the text, of a conversation its first user message.
+
+    Data sets of dialogues hold many continuations of one conversation, which must not lie on both sides. Case and
+    white space do not count.
+    """
+    if isinstance(prompt, str):
+        text = prompt
+    else:
+        text = next((str(m["content"]) for m in prompt if m["role"] == "user"), canonical(prompt))
+    return " ".join(text.casefold().split())
+
+
+def split_labels(labels: Iterable[Label], held_out: float) -> tuple[list[Label], list[Label]]:
+    """Labels to train on and labels held out, by the content of the prompt: no prompt is on both sides."""
+    sides: tuple[list[Label], list[Label]] = ([], [])
+    for label in labels:
+        sides[key("feedback", prompt_content(label.prompt)) < held_out * 2**64].append(label)
+    return sides
+
+
+def score_comparisons(ratings: Iterable[Rating], min_gap: float = 0.0) -> list[Comparison]:
+    """(higher, lower) of every two answers to a prompt whose ratings differ, and by at least ``min_gap``.
+
+    The margin of a pair is the difference. So scored text makes pairs to pretrain a preference model on (Askell et al.,
+    arXiv 2112.00861); answers that read the same make none.
+    """
+    found = []
+    for group in _by_prompt(ratings).values():
+        for first, second in combinations(group, 2):
+            gap = first.value - second.value
+            if gap and abs(gap) >= min_gap and not same_text(first.answer.text, second.answer.text):
+                better, worse = (first, second) if gap > 0 else (second, first)
+                found.append(Comparison(better.prompt, better.answer, worse.answer, margin=abs(gap)))
+    return found
+
+
+def pairs_of(labels: Iterable[Label], min_gap: float = 0.0) -> list[Comparison | Ranking]:
+    """Everything among labels that says which of two answers is better: comparisons, rankings, ratings in pairs."""
+    known = list(labels)
+    judged: list[Comparison | Ranking] = [label for label in known if isinstance(label, Comparison | Ranking)]
+    return judged + score_comparisons([label for label in known if isinstance(label, Rating)], min_gap)
+
+
+def scores_of(labels: Iterable[Label]) -> list[Rating]:
+    """The scores among labels; where there is none, scores computed from the comparisons (normalised)."""
+    known = list(labels)
+    given = [label for label in known if isinstance(label, Rating) and label.score is not None]
+    if given:
+        return given
+    comparisons = [c for label in known if isinstance(label, Ranking) for c in label.comparisons()]
+    return scalar_rewards([*comparisons, *(label for label in known if isinstance(label, Comparison))])
+
+
+def standardise(train: Sequence[Rating], held_out: Sequence[Rating]) -> tuple[list[Rating], list[Rating]]:
+    """Both with scores moved and stretched so that those to train on have mean 0 and deviation 1."""
+    gain, bias = gain_and_bias([rating.value for rating in train])
+
+    def moved(ratings: Sequence[Rating]) -> list[Rating]:
+        return [dataclasses.replace(rating, thumb=None, score=gain * rating.value + bias) for rating in ratings]
+
+    return moved(train), moved(held_out)
+
+
+def encode_labels(
+    encoder: AnswerEncoder, labels: Iterable[Comparison | Ranking | Rating], max_length: int
+) -> tuple[list[Example], int]:
+    """One example per comparison or ranking, and one per prompt for ratings.
+
+    Args:
+        encoder: of the model that is trained.
+        labels: what people said.
+        max_length: an example with a longer row is left out whole: a pair is never split.
+
+    Returns:
+        The examples, and how many were left out.
+    """
+    known = list(labels)
+    judged = [_worths(label) for label in known if not isinstance(label, Rating)]
+    for group in _by_prompt(label for label in known if isinstance(label, Rating)).values():
+        judged.append((group[0].prompt, [(rating.answer, rating.value) for rating in group]))
+    examples = []
+    for prompt, answers in judged:
+        rows = tuple(_row(encoder.encode(prompt, answer.text), worth) for answer, worth in answers)
+        if max(len(row.tokens) for row in rows) <= max_length:
+            examples.append(rows)
+    return examples, len(judged) - len(examples)
+
+
+def select(labels: Sequence[Label], kind: Kind, min_gap: float) -> list[Comparison | Ranking] | list[Rating]:
+    """The labels that an algorithm can learn from.
+
+    Raises:
+        HoneError: there is none; says what there is.
+    """
+    found: list[Comparison | Ranking] | list[Rating]
+    if kind == "pairs":
+        found = pairs_of(labels, min_gap)
+    elif kind == "scores":
+        found = scores_of(labels)
+    else:
+        found = [label for label in labels if isinstance(label, Rating) and label.thumb is not None]
+    if not found:
+        there = ", ".join(sorted({type(label).__name__.lower() + "s" for label in labels})) or "nothing"
+        raise HoneError(f"there are no {kind} to learn from", got=there, do="choose another algorithm or other data")
+    return found
+
+
+def _worths(label: Comparison | Ranking) -> tuple[Text, list[tuple[Answer, float]]]:
+    if isinstance(label, Ranking):
+        return label.prompt, [(a, -float(rank)) for a, rank in zip(label.answers, label.ranks, strict=True)]
+    # A margin of 0 or less still says which answer is better; equal worths would be a tie.
+    gap = 0.0 if label.tie else 1.0 if label.margin is None else max(label.margin, _BARELY)
+    return label.prompt, [(label.chosen, gap), (label.rejected, 0.0)]
+
+
+def _row(tokens: Sequence[int], worth: float) -> Row:
+    return Row(tuple(tokens), (False,) * (len(tokens) - 1) + (True,), worth)
+
+
+def _by_prompt(ratings: Iterable[Rating]) -> dict[str, list[Rating]]:
+    groups: dict[str, list[Rating]] = {}
+    for rating in ratings:
+        groups.setdefault(canonical(rating.prompt), []).append(rating)
+    return groups
