@@ -13,8 +13,9 @@ from transformers import AutoModelForSequenceClassification
 
 from hone.core.errors import HoneError
 from hone.models.adapters import apply_lora, load_lora
+from hone.models.checkpointing import checkpoint_activations
 from hone.models.config import ModelConfig
-from hone.models.logits import checkpoint_activations, inner
+from hone.models.logits import inner
 from hone.models.policy import Policy, device_of, dtype_of
 from hone.models.precision import compute_in
 from hone.models.reading import adapter_base, locate, read_config, read_model, read_tokenizer, scores

@@ -143,8 +143,8 @@ class TinyRewardRecipe(RewardRecipe):
 def train_reward(recipe: RewardRecipe, *, resume: bool = False) -> Run:
     """Train a reward model by a recipe; returns the finished run.
 
-    Its ``model/`` loads in ``AutoModelForSequenceClassification`` (an adapter is merged into it); ``evals/held-out.json``
-    holds accuracy, calibration and length bias on prompts that were held out.
+    Its ``model/`` loads in ``AutoModelForSequenceClassification`` (an adapter is merged into it); in
+    ``evals/held-out.json`` stand accuracy, calibration and length bias on prompts that were held out.
 
     Raises:
         HoneError: the data or the model cannot be used, or the run cannot be resumed.
