@@ -225,6 +225,12 @@ class Recipe:
                 options of values where the algorithm has none.
         """
         self._check_values()
+        if "row_score" in self.algorithm.needs:
+            raise HoneError(
+                f"{type(self.algorithm).__name__} learns from judged answers, not from rollouts",
+                where="algorithm.name",
+                do="hone reward trains a reward model by it",
+            )
         if self.algorithm.group_baseline and self.batch.samples < 2:
             raise HoneError(
                 f"{type(self.algorithm).__name__} compares the samples of one question, and there is just one",
