@@ -16,9 +16,10 @@ from hone.engines.base import Sampling
 from hone.evaluate.model import EvalConfig, EvalRecipe
 from hone.models.config import LoraConfig, ModelConfig, ValueConfig
 from hone.models.tiny import TinyConfig
-from hone.training.build import fit_recipe_from, recipe_from
+from hone.training.build import fit_recipe_from, recipe_from, reward_recipe_from
 from hone.training.fit import DataConfig, FitRecipe, SftRecipe
 from hone.training.recipe import BatchConfig, OptimiserConfig, PtxConfig, Recipe, RunConfig
+from hone.training.reward import FeedbackConfig, NormaliseConfig, RewardRecipe, TinyRewardRecipe
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -36,6 +37,7 @@ SECTIONS = {
     "tiny": TinyConfig,
     "eval": EvalConfig,
 }
+REWARD_LOSSES = dict.fromkeys(("preference", "thumbs", "regression"), "reward-models.md")
 FIT_KEYS = {"data", "tiny", "rows", "tokenizer", "vocabulary"}
 
 
@@ -92,6 +94,20 @@ def test_no_section_is_forgotten() -> None:
         assert f'`out = "{run.out}"`, `steps = {run.steps}`, `save_every = {run.save_every}`' in words
 
 
+def test_every_key_of_a_reward_models_recipe_is_documented() -> None:
+    for section, cls in (("data", FeedbackConfig), ("normalise", NormaliseConfig)):
+        table = documented("reward-models.md", f"### `[{section}]`")
+        assert table == {f.name: default(f) for f in dataclasses.fields(cls)}
+    plain = {f.name: default(f) for f in dataclasses.fields(RewardRecipe)}
+    named = {"algorithm", "data", "model", "normalise", "optimiser", "run", "tiny"}
+    assert documented("reward-models.md", "## Keys") == {k: v for k, v in plain.items() if k not in named}
+    words = " ".join((DOCS / "reward-models.md").read_text().split())
+    first, tiny = RewardRecipe(FeedbackConfig("x")), TinyRewardRecipe(FeedbackConfig("x"))
+    assert f"`lr = 1e-5`, `warmup = {first.optimiser.warmup}`, `schedule = " in words
+    assert (first.optimiser.lr, tiny.optimiser.lr, tiny.optimiser.warmup) == (1e-5, 1e-3, 20)
+    assert f'`out = "{first.run.out}"`, `steps = {first.run.steps}`, `save_every = {first.run.save_every}`' in words
+
+
 @pytest.mark.parametrize(
     ("package", "page"), [("hone.envs.tasks", "tasks.md"), ("hone.envs.graders", "graders.md"), ("hone.algorithms", "")]
 )
@@ -99,7 +115,7 @@ def test_every_task_grader_and_algorithm_has_its_keys_explained(package: str, pa
     for name in names(package):
         if name == "nll":  # the loss of supervised training, which takes no keys
             continue
-        text = (DOCS / (page or f"algorithms/{name}.md")).read_text()
+        text = (DOCS / (page or REWARD_LOSSES.get(name, f"algorithms/{name}.md"))).read_text()
         assert page == "" or f"`{name}`" in text
         for f in dataclasses.fields(resolve(name, package, "part")):
             assert f"`{f.name}`" in text, f"{name}.{f.name}"
@@ -158,7 +174,9 @@ def test_the_index_names_every_page() -> None:
 def test_every_toml_example_builds(text: str) -> None:
     """Examples that show one section are completed with a model, a task and an algorithm."""
     values = tomllib.loads(text)
-    if FIT_KEYS & values.keys():
+    if values.get("algorithm", {}).get("name") in REWARD_LOSSES:
+        reward_recipe_from(values)
+    elif FIT_KEYS & values.keys():
         fit_recipe_from({"data": {"source": "x.jsonl"}, **values})
     else:
         rest = {"model": {"path": "x"}, "task": {"name": "addition"}, "algorithm": {"name": "grpo"}}
@@ -168,7 +186,9 @@ def test_every_toml_example_builds(text: str) -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.toml")), ids=lambda path: path.stem)
 def test_every_recipe_builds_and_is_in_the_docs(path: Path) -> None:
     values = read_toml(path)
-    if "data" in values:
+    if values.get("algorithm", {}).get("name") in REWARD_LOSSES:
+        reward_recipe_from(values)
+    elif "data" in values:
         fit_recipe_from(values)
     else:
         recipe_from(values).check()

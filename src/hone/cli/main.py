@@ -19,6 +19,7 @@ _ORDER = [
     "quickstart",
     "pretrain",
     "sft",
+    "reward",
     "train",
     "profile",
     "eval",
