@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hone.core.seeding import key, uniforms
+from hone.core.seeding import generator, key, uniforms
 
 ASPECTS = ("taste", "price", "service", "room")
 QUALITY = {"superb": 2.0, "lovely": 1.3, "fresh": 0.8, "usual": 0.0, "plain": -0.8, "stale": -1.3, "awful": -2.0}
@@ -106,6 +106,16 @@ class NoisyJudge:
             uniforms(np.array([noise], dtype=np.uint64), np.zeros(1, dtype=np.uint64))[0]
             < self.chance(prompt, first, second)
         )
+
+    def ranks(self, prompt: str, answers: Sequence[str], turn: int = 0) -> list[int]:
+        """The place of every answer, 1 is best: by ``gold / temperature`` plus Gumbel noise.
+
+        Every two answers are then in the order of :meth:`chance` (Luce 1959; Yellott 1977).
+        """
+        noise = generator(self.seed, "judge ranks", prompt, turn).gumbel(size=len(answers))
+        worth = np.array([gold(prompt, answer) for answer in answers]) / self.temperature + noise
+        places: list[int] = (np.argsort(np.argsort(-worth)) + 1).tolist()
+        return places
 
     def ceiling(self, pairs: Iterable[tuple[str, str, str]]) -> float:
         """The best expected accuracy on this judge's verdicts, ``mean of max(p, 1 − p)``: that of knowing ``gold``."""

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from hone.core.files import write_text
 from hone.report.comparison import headline, strata_chart, table
 from hone.report.panels import sections
+from hone.report.preferences import preference_charts
 from hone.report.run_files import RunFiles, read_run
 from hone.report.samples import shown
 from hone.report.style import number
@@ -47,6 +48,7 @@ def page_values(run_dir: Path, *, charts: bool = True) -> dict[str, Any]:
         "facts": _facts(run),
         "rows": table(run.evaluations),
         "strata": Markup(strata_chart(run.evaluations)),
+        "preferences": [Markup(chart) for chart in preference_charts(run.evaluations)] if charts else [],
         "sections": sections(run.metrics) if charts else {},
         "steps": shown(run.rollouts) if charts else [],
     }

@@ -41,6 +41,12 @@ SECTIONS: Mapping[str, Sequence[Chart]] = {
             "nats per token where it is a likelihood",
             {"loss": "training", "validation_loss": "validation"},
         ),
+        Chart(
+            "Pairs in the right order",
+            "share",
+            {"pair_accuracy": "training", "validation_pair_accuracy": "held out"},
+            share=True,
+        ),
         Chart("Perplexity", "exp(validation loss)", {"perplexity": "perplexity"}),
     ),
     "Policy and updates": (
@@ -79,7 +85,13 @@ SECTIONS: Mapping[str, Sequence[Chart]] = {
     ),
 }
 PHASES = ("rollout", "score", "learn", "evaluate", "checkpoint")
-_ELSEWHERE = {"seconds_step", "tokens", *(f"seconds_{phase}" for phase in PHASES)}
+_ELSEWHERE = {
+    "preference",
+    "validation_preference",
+    "seconds_step",
+    "tokens",
+    *(f"seconds_{phase}" for phase in PHASES),
+}
 
 
 @dataclass(frozen=True)
@@ -93,7 +105,7 @@ class Panel:
 def sections(metrics: Columns) -> dict[str, list[Panel]]:
     """Section title to its charts, for the metrics that exist; unknown metrics stand under "Other"."""
     columns = dict(metrics)
-    if "validation_loss" in columns:
+    if "validation_loss" in columns and "validation_pair_accuracy" not in columns:
         steps, losses = columns["validation_loss"]
         columns["perplexity"] = (steps, [math.exp(min(loss, 700.0)) for loss in losses])
     known = {name for charts in SECTIONS.values() for chart in charts for name in chart.lines} | _ELSEWHERE

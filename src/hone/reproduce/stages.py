@@ -15,6 +15,7 @@ from hone.models.policy import Policy, load
 from hone.training.fit import FitRecipe, fit
 from hone.training.online import train_online
 from hone.training.recipe import Recipe
+from hone.training.reward import RewardRecipe, train_reward
 from hone.training.run import Run
 
 
@@ -31,6 +32,14 @@ def online_stage(recipe: Recipe) -> Run:
     run = Run(Path(recipe.run.out))
     if not _finished(run, recipe.run.steps):
         train_online(recipe, load(recipe.model), run, resume=_begun(run))
+    return run
+
+
+def reward_stage(recipe: RewardRecipe) -> Run:
+    """Train a reward model, unless that is done."""
+    run = Run(Path(recipe.run.out))
+    if not _finished(run, recipe.run.steps):
+        train_reward(recipe, resume=_begun(run))
     return run
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 from typing import Any
 
 from hone.core.seeding import generator, permutation_index
@@ -12,7 +13,7 @@ from hone.core.types import Outcome, Scored
 from hone.envs.graders.base import Columns, Grader, Prompt, each
 from hone.envs.graders.rubric import Rubric
 from hone.envs.questions import Question, QuestionTask
-from hone.envs.review_judge import EMPTY, NoisyJudge, gold, prompts, write
+from hone.envs.review_judge import EMPTY, NoisyJudge, crowd, gold, prompts, write
 from hone.envs.split import side
 
 
@@ -91,26 +92,57 @@ class Reviews(QuestionTask):
     def comparisons(
         self, n: int, seed: int, split: str = "train", answers: int = 4, judge: NoisyJudge | None = None
     ) -> list[dict[str, str]]:
-        """What a person would say of the task: ``n`` prompts with all pairs of ``answers`` reviews each, judged once.
+        """What a person would say of the task: all pairs of ``answers`` reviews to each of ``n`` prompts, judged once.
 
         Args:
             n: prompts, drawn with replacement.
             seed: of prompts and reviews.
             split: whose prompts.
-            answers: reviews per prompt; a pair of equal ones is left out.
+            answers: distinct reviews per prompt.
             judge: the person; a :class:`NoisyJudge` by default.
 
         Returns:
             Rows with ``prompt``, ``chosen`` and ``rejected``, as ``hone reward`` reads them.
         """
-        rng, own, judge = generator(seed, "reviews comparisons", split), self.side(split), judge or NoisyJudge()
-        rows = []
-        for turn in range(n):
-            prompt, texts = own[int(rng.integers(len(own)))], [write(rng) for _ in range(answers)]
-            for i in range(answers):
-                for j in range(i):
-                    if texts[i] != texts[j]:
-                        first = judge.prefers_first(prompt, texts[i], texts[j], turn)
-                        chosen, rejected = (texts[i], texts[j]) if first else (texts[j], texts[i])
-                        rows.append({"prompt": prompt, "chosen": chosen, "rejected": rejected})
+        judge, rows = judge or NoisyJudge(), []
+        for turn, (prompt, texts) in enumerate(self._written(n, seed, "comparisons", split, answers)):
+            for first, second in combinations(texts, 2):
+                ahead = judge.prefers_first(prompt, first, second, turn)
+                chosen, rejected = (first, second) if ahead else (second, first)
+                rows.append({"prompt": prompt, "chosen": chosen, "rejected": rejected})
         return rows
+
+    def rankings(
+        self, n: int, seed: int, split: str = "train", answers: int = 4, judge: NoisyJudge | None = None
+    ) -> list[dict[str, Any]]:
+        """As :meth:`comparisons`, but a person ranks the answers of a prompt.
+
+        Returns:
+            Rows with ``prompt``, ``completions`` and ``ranks`` (1 is best), as ``hone reward`` reads them.
+        """
+        judge, rows = judge or NoisyJudge(), []
+        for turn, (prompt, texts) in enumerate(self._written(n, seed, "rankings", split, answers)):
+            rows.append({"prompt": prompt, "completions": texts, "ranks": judge.ranks(prompt, texts, turn)})
+        return rows
+
+    def scored(self, n: int, seed: int, split: str = "train", answers: int = 4) -> list[dict[str, Any]]:
+        """Scores of strangers (:func:`hone.envs.review_judge.crowd`) with noise of deviation 1, one row per answer.
+
+        Returns:
+            Rows with ``prompt``, ``completion`` and ``score``, as ``hone reward`` reads them.
+        """
+        rng = generator(seed, "reviews strangers' noise")
+        return [
+            {"prompt": prompt, "completion": text, "score": round(crowd(prompt, text) + float(rng.normal()), 3)}
+            for prompt, texts in self._written(n, seed, "scored", split, answers)
+            for text in texts
+        ]
+
+    def _written(self, n: int, seed: int, name: str, split: str, answers: int) -> Iterator[tuple[str, list[str]]]:
+        """``n`` prompts with distinct reviews of each."""
+        rng, own = generator(seed, "reviews", name, split), self.side(split)
+        for _ in range(n):
+            prompt, texts = own[int(rng.integers(len(own)))], dict[str, None]()
+            while len(texts) < answers:
+                texts[write(rng)] = None
+            yield prompt, list(texts)
