@@ -83,7 +83,7 @@ def test_neighbours_and_padding_change_nothing(architecture: str) -> None:
 def test_the_heads_first_weights_have_the_right_spread() -> None:
     wide = create_tiny(TinyConfig(width=512, layers=1, heads=2, max_length=24), char_tokenizer("ab"), 0)
     weight = reward_of(wide, seed=3).head.weight
-    assert float(weight.std()) == pytest.approx(513**-0.5, rel=0.1)
+    assert weight.std().item() == pytest.approx(513**-0.5, rel=0.1)
     assert torch.equal(weight, reward_of(wide, seed=3).head.weight)
     assert not torch.equal(weight, reward_of(wide, seed=4).head.weight)
 
