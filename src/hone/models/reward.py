@@ -26,7 +26,7 @@ from hone.core.progress import Progress
 from hone.functional.scalar_reward import gain_and_bias
 from hone.models.adapters import merge_lora, save_lora
 from hone.models.chat import Renderer
-from hone.models.config import ModelConfig
+from hone.models.config import Layout, ModelConfig
 from hone.models.learner import copy_parameters
 from hone.models.logits import body_states, inner
 from hone.models.precision import computing
@@ -92,10 +92,24 @@ class RewardModel:
         """Named parameters that are trained: all, or the adapter's and the head's."""
         return ((name, p) for name, p in self.model.named_parameters() if p.requires_grad)
 
-    def score(self, batch: Batch, *, needs: frozenset[str] = frozenset(), temperature: float = 1.0) -> Scores:
-        """``row_score``: the head on the hidden state of each row's last real token. There are no log-probabilities."""
+    def score(
+        self,
+        batch: Batch,
+        *,
+        needs: frozenset[str] = frozenset(),
+        temperature: float = 1.0,
+        layout: Layout = "auto",
+    ) -> Scores:
+        """``row_score``: the head on the hidden state of each row's last real token. There are no log-probabilities.
+
+        Rows are laid out padded, whatever ``layout`` says.
+        """
         scores = self._score(batch.tokens, batch.mask)
         return Scores(torch.zeros(batch.tokens.shape, device=self.device), row_score=scores)
+
+    def skips_padding(self, layout: Layout) -> bool:
+        """No: padding is computed."""
+        return False
 
     def encode(self, prompt: Text, answer: Text) -> list[int]:
         """The ids of a prompt and an answer to it, as a policy with this tokenizer would see them, and an end token.
@@ -187,7 +201,7 @@ class RewardModel:
         """[B] float32."""
         last_B = (mask_BT.sum(-1) - 1).clamp(min=0)
         with computing(self.model), checkpointed(self.model):
-            hidden_BTD = body_states(self.model, tokens_BT, mask_BT)
+            hidden_BTD = body_states(self.model, tokens_BT)  # padding stands behind what is read
         hidden_BD = hidden_BTD[torch.arange(len(last_B), device=last_B.device), last_B]
         score_B: Tensor = (hidden_BD.float() @ self.head.weight.float().T).squeeze(-1)
         return score_B
