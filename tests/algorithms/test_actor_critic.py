@@ -72,6 +72,7 @@ def test_credit(
     alive = [number for number, spec in enumerate(specs) if not spec.failed]
     found = per_episode(batch, made.advantage, len(specs))
     assert flat([found[i] for i in alive]) == pytest.approx(flat(slow.white), abs=2e-3)
+    assert made.returns is not None
     returns = per_episode(batch, made.returns, len(specs))
     assert flat([returns[i] for i in alive]) == pytest.approx(flat(slow.target), abs=2e-3)
     assert bool((made.advantage[~batch.train] == 0).all())
@@ -146,7 +147,7 @@ def test_credit_by_hand_over_two_turns_and_an_observation() -> None:
     batch, _ = build([Episode(0, [first, second])])
     algorithm = PPO(discount=0.5, trace=0.5, beta=0.5, whiten_advantages=False)
     made = algorithm.advantages(batch, algorithm.init_state())
-    assert isinstance(made, Credit)
+    assert isinstance(made, Credit) and made.returns is not None
     # k1 = .5, −.5, 2 → rewards −.25, 1 + .25, 2 − 1;  δ = −.25 + 1 − 1 = −.25;  1.25 + 2 − 2 = 1.25;  1 − 4 = −3
     # A_2 = −3;  A_1 = 1.25 − 3/4 = .5;  A_0 = −.25 + .5/4 = −.125
     advantage = per_episode(batch, made.advantage, 1)[0]
@@ -166,7 +167,7 @@ def test_an_answer_without_end_gets_the_fixed_reward_and_a_failed_one_none() -> 
     algorithm = PPO(missing_end=-1.0, trace=1.0, whiten_advantages=False)
     batch = with_cuts(build(specs)[0], [False, True, True])
     made = algorithm.advantages(batch, algorithm.init_state())
-    assert isinstance(made, Credit)
+    assert isinstance(made, Credit) and made.returns is not None
     assert per_episode(batch, made.returns, 3) == [[0.75, 0.75], [-1.0, -1.0], [0.0, 0.0]]
     with pytest.raises(LookupError, match="truncated"):
         algorithm.advantages(build(specs)[0], algorithm.init_state())
@@ -199,7 +200,7 @@ def test_the_state_follows_the_measured_kl(options: dict[str, Any], expected: fl
     # the β in force is the state's
     act = Act(0, [0.0], [-1.0], [-1.0], [-2.0], 0.0, False)
     made = algorithm.advantages(build([Episode(0, [act])])[0], state)
-    assert isinstance(made, Credit)
+    assert isinstance(made, Credit) and made.returns is not None
     assert float(made.returns.sum()) == pytest.approx(-expected)
 
 

@@ -138,7 +138,7 @@ class ActorCritic:
         metrics |= _fit_of_values(batch, returns_BT)
         if self.whiten_advantages:
             advantage_BT = whiten(advantage_BT, batch.train)
-        return Credit(torch.where(batch.train, advantage_BT, 0.0), returns_BT, metrics)
+        return Credit(torch.where(batch.train, advantage_BT, 0.0), returns_BT, metrics=metrics)
 
     def _rewards(self, episodes: Episodes, batch: Batch, state: State) -> tuple[Tensor, dict[str, float]]:
         """[B,T] rewards per token: clipped, replaced where no end came, less the KL, scaled; and metrics."""

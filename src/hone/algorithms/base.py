@@ -28,16 +28,18 @@ class State:
 
 @dataclass(frozen=True)
 class Credit:
-    """What an algorithm with a critic makes of a step's batch before it learns.
+    """What an algorithm makes of a step's batch before it learns, where that is more than advantages.
 
     Attributes:
         advantage: [B,T] advantage of every train token.
         returns: [B,T] what the value of the state before each token is to become.
+        train: [B,T] bool, instead of the batch's own: rows that served the credit alone are in no loss.
         metrics: numbers of the step; ``update_state`` sees them.
     """
 
     advantage: Tensor
-    returns: Tensor
+    returns: Tensor | None = None
+    train: Tensor | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -83,7 +85,10 @@ def credited(algorithm: Algorithm, batch: Batch, state: State) -> tuple[Batch, M
     found = algorithm.advantages(batch, state)
     if isinstance(found, Tensor):
         return batch.with_(advantage=found), {}
-    return batch.with_(advantage=found.advantage, returns=found.returns), found.metrics
+    batch = batch.with_(advantage=found.advantage, returns=found.returns)
+    if found.train is not None:
+        batch = batch.with_(train=found.train).rows(found.train.any(-1))
+    return batch, found.metrics
 
 
 class Stateless:

@@ -60,6 +60,7 @@ def _print(plain: dict[str, Any]) -> None:
     rows = {"accuracy (sampled)": plain["accuracy"], "accuracy (greedy)": plain["greedy"]}
     rows |= {f"pass@{k}": v for k, v in plain["pass_at"].items() if k != "1"}
     rows |= {f"maj@{k}": v for k, v in plain["maj_at"].items() if k != "1"}
+    rows |= {f"reward, best of {k}": v for k, v in plain["best_at"].items() if k != "1"}
     rows |= {
         "reward": plain["reward"],
         "tokens per answer": plain["length"],

@@ -12,7 +12,8 @@ from typing import Any
 
 from hone.core.errors import HoneError
 from hone.core.types import Scored, Trajectory
-from hone.evaluate.estimates import Estimate, bootstrap_mean, maj_at_k, pass_at_k, share
+from hone.evaluate.estimates import Estimate, best_at_k, bootstrap_mean, maj_at_k, pass_at_k, share
+from hone.functional.kl import best_of_n_kl
 
 TOLERANCE = 1e-9
 """A reward summed in floating point may miss the threshold by this much."""
@@ -29,6 +30,7 @@ class Evaluation:
         greedy: share of correct greedy answers, where any were given.
         pass_at, maj_at: k to the mean over questions; only questions with at least k graded samples take
             part, and ``count`` says how many did.
+        best_at: k to the mean reward of the best of k samples (best-of-N), over the same questions.
         reward: mean reward of a sample.
         length: mean number of sampled tokens of an episode.
         truncation_rate: share of episodes in which a completion hit its token limit.
@@ -42,6 +44,7 @@ class Evaluation:
     greedy: Estimate | None
     pass_at: Mapping[int, Estimate]
     maj_at: Mapping[int, Estimate]
+    best_at: Mapping[int, Estimate]
     reward: Estimate
     length: Estimate
     truncation_rate: Estimate
@@ -57,6 +60,9 @@ class Evaluation:
             "greedy": self.greedy.plain() if self.greedy else None,
             "pass_at": {str(k): estimate.plain() for k, estimate in self.pass_at.items()},
             "maj_at": {str(k): estimate.plain() for k, estimate in self.maj_at.items()},
+            "best_at": {
+                str(k): estimate.plain() | {"kl_at_most": best_of_n_kl(k)} for k, estimate in self.best_at.items()
+            },
             "reward": self.reward.plain(),
             "length": self.length.plain(),
             "truncation_rate": self.truncation_rate.plain(),
@@ -131,6 +137,7 @@ def _judge(
         greedy=_greedy(graded_greedy, threshold) if greedy else None,
         pass_at={k: _per_question(graded, k, threshold, _pass) for k in ks},
         maj_at={k: _per_question(graded, k, threshold, _maj) for k in ks},
+        best_at={k: _best(graded, k) for k in ks},
         reward=bootstrap_mean([t.reward for t in graded], questions, ("evaluate", "reward")),
         length=bootstrap_mean(lengths, questions, ("evaluate", "length")),
         truncation_rate=share(cut, questions),
@@ -160,6 +167,13 @@ def _per_question(
     groups = [group for group in _by_question(graded).values() if len(group) >= k]
     values = [measure(group, [t.reward >= threshold - TOLERANCE for t in group], k) for group in groups]
     return share(values, at_most=sum(len(group) for group in groups))
+
+
+def _best(graded: Sequence[Trajectory], k: int) -> Estimate:
+    """Mean reward of the best of k samples over the questions that have at least k graded ones."""
+    groups = {q: [t.reward for t in group] for q, group in _by_question(graded).items() if len(group) >= k}
+    values = [best_at_k(rewards, rewards, k) for rewards in groups.values()]
+    return bootstrap_mean(values, list(groups), ("evaluate", "best", k))
 
 
 def _by_question(trajectories: Sequence[Trajectory]) -> dict[int, list[Trajectory]]:

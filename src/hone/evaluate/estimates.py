@@ -62,6 +62,29 @@ def pass_at_k(n: int, c: int, k: int) -> float:
     return -math.expm1(math.fsum(math.log1p(-k / i) for i in range(n - c + 1, n + 1)))
 
 
+def best_at_k(scores: Sequence[float], values: Sequence[float], k: int) -> float:
+    """Expected value of the sample with the highest score among k of the n, exactly, over all k-subsets.
+
+    The i-th lowest score of n is the best of a random k-subset with probability ``C(i−1, k−1) / C(n, k)``. Samples of
+    equal score share their places equally.
+
+    Args:
+        scores: [n], what the choice is made by (a reward model's score).
+        values: [n], what the choice is worth (the same, or somebody else's judgement).
+        k: size of the choice, at most n.
+
+    Raises:
+        HoneError: not ``1 ≤ k ≤ n``.
+    """
+    _check_k(k, len(scores))
+    shared: dict[float, list[float]] = {}
+    for score, value in zip(scores, values, strict=True):
+        shared.setdefault(score, []).append(value)
+    ordered = [math.fsum(shared[s]) / len(shared[s]) for s in sorted(shared) for _ in shared[s]]
+    ways = (math.comb(i, k - 1) for i in range(len(ordered)))  # i samples are below the one in place i
+    return math.fsum(w * v for w, v in zip(ways, ordered, strict=True)) / math.comb(len(ordered), k)
+
+
 def maj_at_k(answers: Sequence[str], correct: Sequence[bool], k: int) -> float:
     """Expected correctness of the majority vote among k of the n samples, exactly, over all k-subsets.
 

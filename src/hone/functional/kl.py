@@ -18,6 +18,7 @@ differentiating: there ``k1`` gives ∇ KL(π‖ρ), the right one; ``k2`` and `
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -51,3 +52,12 @@ def exact_kl(logits: Tensor, ref_logits: Tensor) -> Tensor:
     """``Σ_v π(v) (log π(v) − log ρ(v))`` in nats, [...] from logits [..., V]: no sampling, right gradient."""
     logprob = logits.log_softmax(-1)
     return (logprob.exp() * (logprob - ref_logits.log_softmax(-1))).sum(-1)
+
+
+def best_of_n_kl(n: int) -> float:
+    """``log n − (n − 1)/n`` nats: KL of choosing the best of n independent answers from the policy they came from.
+
+    Exact for a continuous score and answers that are all different; where answers or scores coincide it is an upper
+    bound (Beirami et al. 2024, arXiv 2401.01879; used by Stiennon et al. 2020, arXiv 2009.01325).
+    """
+    return math.log(n) - (n - 1) / n

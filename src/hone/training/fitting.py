@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
 
-from hone.algorithms.base import Algorithm, State
+from hone.algorithms.base import Algorithm, State, credited
 from hone.core.batch import Batch
 from hone.core.errors import HoneError
 from hone.core.seeding import permutation_index
 from hone.core.terms import Normaliser
 from hone.data.rows import Example, pad_examples
 from hone.models.learner import Learner
+from hone.models.policy import Policy, Reference
+from hone.models.score import Scores
 from hone.training.micro import micro_batches
 from hone.training.recipe import OptimiserConfig, RunConfig
 from hone.training.run import Run
@@ -69,12 +71,16 @@ class FitLoop:
     ) -> None:
         self.recipe, self.learner, self.examples, self.held_out = recipe, learner, examples, held_out
         self.session = Session(run, learner, recipe.algorithm, recipe.optimiser, recipe.run)
+        self.reference: Reference | None = None
+        if "ref_logprob" in recipe.algorithm.needs:
+            assert isinstance(learner, Policy)
+            self.reference = learner.reference()
 
     def step(self, step: int) -> Metrics:
         """One update; returns the step's metrics."""
         metrics: Metrics = {}
         with timed(metrics, "learn"):
-            batch = pad_examples(self._examples(step), self.learner.pad_id).to(self.learner.device)
+            batch, found = self._credited(self._examples(step))
             seen = update(
                 self.learner,
                 self.session.optimiser,
@@ -84,6 +90,7 @@ class FitLoop:
                 micro_tokens=self.recipe.micro_tokens,
                 clip=self.recipe.optimiser.clip,
             )
+        metrics |= found
         metrics |= {"grad_norm": seen.pop("grad_norm"), "tokens": float(batch.train.sum()), **_named(seen)}
         metrics["tokens_per_second_learning"] = float(batch.mask.sum()) / max(metrics["seconds_learn"], 1e-9)
         every = self.recipe.run.evaluate_every
@@ -94,14 +101,41 @@ class FitLoop:
 
     def validation(self) -> Metrics:
         """The loss and its terms on the held-out examples, ``validation_loss`` and so on."""
-        batch = pad_examples(self.held_out, self.learner.pad_id).to(self.learner.device)
+        batch, _ = self._credited(self.held_out)
         found = measure(self.learner, self.recipe.algorithm, batch, self.session.state, self.recipe.micro_tokens)
         return {f"validation_{name}": value for name, value in _named(found).items()}
+
+    def _credited(self, examples: Sequence[Example]) -> tuple[Batch, Mapping[str, float]]:
+        """A batch with the columns its algorithm needs, computed once before it is cut, and its metrics."""
+        batch = pad_examples(examples, self.learner.pad_id).to(self.learner.device)
+        needs, size = self.recipe.algorithm.needs, self.recipe.micro_tokens
+        if self.reference is not None:
+            batch = batch.with_(ref_logprob=logprobs(self.reference, batch, size))
+        if "old_logprob" in needs:
+            batch = batch.with_(old_logprob=logprobs(self.learner, batch, size))
+        return credited(self.recipe.algorithm, batch, self.session.state)
 
     def _examples(self, step: int) -> list[Example]:
         first, seed = (step - 1) * self.recipe.rows, self.recipe.run.seed
         order = (permutation_index(seed, first + i, len(self.examples)) for i in range(self.recipe.rows))
         return [self.examples[i] for i in order]
+
+
+class Scorer(Protocol):
+    """A policy, or its reference."""
+
+    def score(self, batch: Batch, *, needs: frozenset[str] = frozenset(), temperature: float = 1.0) -> Scores:
+        """Log-probabilities of a batch."""
+
+
+def logprobs(scorer: Scorer, batch: Batch, micro_tokens: int) -> torch.Tensor:
+    """[B,T] log-probabilities, a micro-batch at a time, without gradient."""
+    found = torch.zeros_like(batch.reward)
+    with torch.no_grad():
+        for index in micro_batches(batch, "row", micro_tokens):
+            part = scorer.score(batch.rows(index)).logprob
+            found[index, : part.shape[1]] = part
+    return found
 
 
 def measure(learner: Learner, algorithm: Algorithm, batch: Batch, state: State, micro_tokens: int) -> dict[str, float]:
