@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from hone.algorithms.a2c import A2C as A2C
     from hone.algorithms.cispo import CISPO as CISPO
     from hone.algorithms.dapo import DAPO as DAPO
+    from hone.algorithms.dpo import DPO as DPO
     from hone.algorithms.dr_grpo import DrGRPO as DrGRPO
     from hone.algorithms.grpo import GRPO as GRPO
     from hone.algorithms.gspo import GSPO as GSPO
+    from hone.algorithms.kto import KTO as KTO
     from hone.algorithms.ppo import PPO as PPO
     from hone.algorithms.reinforce import REINFORCE as REINFORCE
     from hone.algorithms.rejection import Rejection as Rejection
@@ -30,9 +32,11 @@ _HOME = {
     "Addition": "hone.envs.tasks.addition",
     "CISPO": "hone.algorithms.cispo",
     "DAPO": "hone.algorithms.dapo",
+    "DPO": "hone.algorithms.dpo",
     "DrGRPO": "hone.algorithms.dr_grpo",
     "GRPO": "hone.algorithms.grpo",
     "GSPO": "hone.algorithms.gspo",
+    "KTO": "hone.algorithms.kto",
     "PPO": "hone.algorithms.ppo",
     "Questions": "hone.envs.tasks.questions",
     "REINFORCE": "hone.algorithms.reinforce",

@@ -10,8 +10,13 @@ import torch
 from policies import ragged, tiny
 
 from hone.core.errors import HoneError
+from hone.data.rows import encode_pairs, pad_rows
+from hone.models.chat import Renderer
 from hone.models.critic import Critic
 from hone.models.policy import LoraConfig, ModelConfig, Policy, ValueConfig, load
+from hone.models.reward_files import reward_of
+from hone.models.tiny import TinyConfig, create_tiny
+from hone.models.tokenizer import char_tokenizer
 from hone.training.optimiser import make_optimiser
 from hone.training.recipe import OptimiserConfig
 
@@ -136,6 +141,8 @@ def test_what_cannot_be_trained_in_part(tmp_path: Path) -> None:
         ModelConfig(path, lora=LoraConfig(), last_layers=1)
     with pytest.raises(ValueError, match="frozen_share a share from 0 to below 1"):
         ModelConfig(path, frozen_share=1.0)
+    with pytest.raises(ValueError, match=r"path has no effect unless model\.value\.model"):
+        ValueConfig(path="x")
     with pytest.raises(ValueError, match=r"hidden is a width"):
         ValueConfig(hidden=-1)
 
@@ -149,3 +156,35 @@ def test_values_learn_at_a_rate_of_their_own(tmp_path: Path) -> None:
         expected = 5.0 if name.startswith("value_model.") else 1.0
         assert rate[id(p)] == (pytest.approx(expected), 0.1 if p.dim() >= 2 else 0.0)
     assert len(rate) == len(list(policy.trainable()))
+
+
+def test_a_value_model_that_starts_as_the_reward_model(tmp_path: Path) -> None:
+    path = saved(tmp_path / "m")
+    reward = reward_of(load(path), 3)
+    config = reward.model.config
+    config.reward_gain, config.reward_bias = 2.5, -0.75
+    reward.save(tmp_path / "reward")
+    policy = load(path, value=ValueConfig("separate", path=str(tmp_path / "reward")))
+    policy.add_values()
+    prompts, answers = ["1+2=", "12+5="], ["3", "17"]
+    rows = encode_pairs(Renderer(policy.tokenizer), list(zip(prompts, answers, strict=True)), 32)
+    with torch.no_grad():
+        scores = policy.score(pad_rows(rows, policy.pad_id), needs=NEEDS)
+    assert scores.last_value is not None
+    assert scores.last_value.tolist() == pytest.approx(reward.rewards(prompts, answers), abs=1e-5)
+    policy.save(tmp_path / "again")
+    fresh = load(path, value=policy.config.value)
+    fresh.add_values()
+    fresh.restore(tmp_path / "again")
+    for (name, a), (_, b) in zip(policy.trainable(), fresh.trainable(), strict=True):
+        assert torch.equal(a, b), name
+
+
+def test_a_reward_model_that_cannot_give_values(tmp_path: Path) -> None:
+    path = saved(tmp_path / "m")
+    with pytest.raises(HoneError, match="no reward head"):
+        load(path, value=ValueConfig("separate", path=path)).add_values()
+    other = create_tiny(TinyConfig(width=16, layers=1, heads=2, max_length=32), char_tokenizer(["xyz"]), 0)
+    reward_of(other, 0).save(tmp_path / "other")
+    with pytest.raises(HoneError, match="another tokenizer than the policy"):
+        load(path, value=ValueConfig("separate", path=str(tmp_path / "other"))).add_values()

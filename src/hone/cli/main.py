@@ -20,6 +20,7 @@ _ORDER = [
     "pretrain",
     "sft",
     "reward",
+    "prefer",
     "train",
     "profile",
     "eval",

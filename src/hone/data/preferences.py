@@ -13,9 +13,20 @@ from itertools import combinations
 from typing import Literal, Protocol
 
 from hone.core.errors import HoneError
-from hone.core.feedback import Answer, Comparison, Label, Ranking, Rating, Text, canonical, same_text
+from hone.core.feedback import (
+    Answer,
+    Comparison,
+    Label,
+    Ranking,
+    Rating,
+    Text,
+    answer_text,
+    canonical,
+    messages,
+    same_text,
+)
 from hone.core.seeding import key
-from hone.data.rows import Example, Row
+from hone.data.rows import Encoder, Example, Row
 from hone.functional.scalar_reward import gain_and_bias, scalar_rewards
 
 Kind = Literal["pairs", "thumbs", "scores"]
@@ -108,16 +119,53 @@ def encode_labels(
     Returns:
         The examples, and how many were left out.
     """
-    known = list(labels)
-    judged = [_worths(label) for label in known if not isinstance(label, Rating)]
-    for group in _by_prompt(label for label in known if isinstance(label, Rating)).values():
-        judged.append((group[0].prompt, [(rating.answer, rating.value) for rating in group]))
+    judged = worths_of(labels)
     examples = []
     for prompt, answers in judged:
         rows = tuple(_row(encoder.encode(prompt, answer.text), worth) for answer, worth in answers)
         if max(len(row.tokens) for row in rows) <= max_length:
             examples.append(rows)
     return examples, len(judged) - len(examples)
+
+
+def worths_of(labels: Iterable[Comparison | Ranking | Rating]) -> list[tuple[Text, list[tuple[Answer, float]]]]:
+    """Prompt and answers with their worths, of every comparison and ranking, and of every prompt with ratings."""
+    known = list(labels)
+    judged = [_worths(label) for label in known if not isinstance(label, Rating)]
+    for group in _by_prompt(label for label in known if isinstance(label, Rating)).values():
+        judged.append((group[0].prompt, [(rating.answer, rating.value) for rating in group]))
+    return judged
+
+
+def encode_answers(
+    encoder: Encoder, labels: Iterable[Comparison | Ranking | Rating], max_length: int
+) -> tuple[list[Example], int]:
+    """As :func:`encode_labels`, for a policy: all tokens of an answer, its end token included, are marked for training.
+
+    Args:
+        encoder: renders prompts and answers as a rollout would.
+        labels: what people said.
+        max_length: an example with a longer row is left out whole.
+    """
+    judged = worths_of(labels)
+    found = [tuple(_answer_row(encoder, prompt, a.text, worth) for a, worth in answers) for prompt, answers in judged]
+    return _short(found, max_length), sum(_longest(rows) > max_length for rows in found)
+
+
+def encode_thumbs(encoder: Encoder, ratings: Sequence[Rating], max_length: int) -> tuple[list[Example], int]:
+    """One example per rating: its row, and its prompt with the next rating's answer to another prompt, worth NaN.
+
+    The second row serves to estimate a KL (KTO, arXiv 2402.01306); it is missing where all prompts are the same.
+    """
+    found: list[Example] = []
+    for i, rating in enumerate(ratings):
+        rows = [_answer_row(encoder, rating.prompt, rating.answer.text, rating.value)]
+        others = (ratings[(i + step) % len(ratings)] for step in range(1, len(ratings)))
+        other = next((r for r in others if canonical(r.prompt) != canonical(rating.prompt)), None)
+        if other is not None:
+            rows.append(_answer_row(encoder, rating.prompt, other.answer.text, float("nan")))
+        found.append(tuple(rows))
+    return _short(found, max_length), sum(_longest(rows) > max_length for rows in found)
 
 
 def select(labels: Sequence[Label], kind: Kind, min_gap: float) -> list[Comparison | Ranking] | list[Rating]:
@@ -156,3 +204,20 @@ def _by_prompt(ratings: Iterable[Rating]) -> dict[str, list[Rating]]:
     for rating in ratings:
         groups.setdefault(canonical(rating.prompt), []).append(rating)
     return groups
+
+
+def _answer_row(encoder: Encoder, prompt: Text, answer: Text, worth: float) -> Row:
+    if not isinstance(answer, str) and len(answer) > 1:
+        ids, train = encoder.conversation([*messages(prompt, "user"), *answer])
+        return Row(tuple(ids), (False, *train[1:]), worth)
+    context = encoder.opening(prompt) if isinstance(prompt, str) else encoder.opening("", prompt)
+    own = encoder.answer(answer_text(answer))
+    return Row((*context, *own), (*[False] * len(context), *[True] * len(own)), worth)
+
+
+def _short(examples: Sequence[Example], max_length: int) -> list[Example]:
+    return [rows for rows in examples if _longest(rows) <= max_length]
+
+
+def _longest(rows: Example) -> int:
+    return max(len(row.tokens) for row in rows)

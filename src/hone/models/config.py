@@ -44,15 +44,22 @@ class ValueConfig:
 
     Attributes:
         model: "shared": a head on the policy's own hidden states; "separate": a model of its own with such a head, its
-            weights trained beside the policy's; it begins as a copy of the policy.
+            weights trained beside the policy's.
+        path: a reward model's directory that the separate model starts as, gain, bias and head included; "" starts it
+            as a copy of the policy with a head of 0.
         hidden: width of a hidden layer of the head; 0 is a linear head.
     """
 
     model: Literal["shared", "separate"] = "shared"
+    path: str = ""
     hidden: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse a width that means nothing."""
+        """Refuse a width that means nothing and keys that would have no effect."""
+        if self.path and self.model == "shared":
+            raise ValueError('model.value.path has no effect unless model.value.model = "separate"')
+        if self.path and self.hidden:
+            raise ValueError("model.value.hidden has no effect beside path: a reward model's head is linear")
         if self.hidden < 0:
             raise ValueError(f"model.value.hidden is a width, not {self.hidden}")
 

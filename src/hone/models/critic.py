@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -16,9 +16,13 @@ from torch import Tensor, nn
 
 from hone.core.batch import Batch
 from hone.core.errors import HoneError
+from hone.models.config import ModelConfig
 from hone.models.heads import ValueHead
 from hone.models.logits import body_states, inner
 from hone.models.precision import compute_dtype, compute_in, computing
+
+if TYPE_CHECKING:
+    from hone.models.policy import Policy
 
 CRITIC_FILE = "value_model.safetensors"
 
@@ -43,6 +47,34 @@ class Critic:
         compute_in(body, compute_dtype(model))
         head = ValueHead.new(base.config.get_text_config().hidden_size, hidden)
         return cls(body, head.to(base.get_input_embeddings().weight.device))
+
+    @classmethod
+    def of_reward(cls, path: str, policy: Policy) -> Critic:
+        """A reward model's body and head: the value of a state is the reward of the answer as it stands.
+
+        Raises:
+            HoneError: no reward model lies there, or its tokens are not the policy's.
+        """
+        from hone.models.reward_files import load_reward  # which imports policies
+
+        reward = load_reward(ModelConfig(path, dtype=policy.config.dtype, device=str(policy.device)))
+        if reward.tokenizer.get_vocab() != policy.tokenizer.get_vocab():
+            raise HoneError(
+                "the reward model has another tokenizer than the policy, so it cannot read the policy's states",
+                where="model.value.path",
+                got=path,
+                expected="a reward model trained from this policy's family",
+                do="leave model.value.path out; as a grader a reward model reads text and may have any tokenizer",
+            )
+        reward.merge()
+        base = inner(reward.model)
+        head = ValueHead.new(base.config.get_text_config().hidden_size).to(policy.device)
+        with torch.no_grad():
+            head.linear.weight.copy_(reward.gain * reward.head.weight.float())
+            head.linear.bias.fill_(reward.bias)
+        body = base.base_model.requires_grad_(True)
+        compute_in(body, compute_dtype(base))
+        return cls(body, head)
 
     def trainable(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Named parameters that are trained."""

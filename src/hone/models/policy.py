@@ -92,7 +92,8 @@ class Policy:
         if self.config.value.model == "shared":
             self.add_value_head()
         elif self.critic is None:
-            self.critic = Critic.copy_of(self.model, self.config.value.hidden)
+            value = self.config.value
+            self.critic = Critic.of_reward(value.path, self) if value.path else Critic.copy_of(self.model, value.hidden)
             if (folder := locate(self.config.path)) is not None and (folder / CRITIC_FILE).is_file():
                 self.critic.read(folder)
 

@@ -8,6 +8,7 @@ from typing import Any
 from hone.core.config import build, build_named
 from hone.core.errors import HoneError
 from hone.training.fit import FitRecipe, SftRecipe
+from hone.training.preferences import PreferRecipe
 from hone.training.recipe import PACKAGES, Recipe
 from hone.training.reward import RewardRecipe, TinyRewardRecipe
 
@@ -46,6 +47,23 @@ def reward_recipe_from(values: Mapping[str, Any], where: str = "recipe") -> Rewa
             values["algorithm"], PACKAGES["algorithm"], "algorithm", f"{where} [algorithm]"
         )
     return build(RewardRecipe if "model" in values else TinyRewardRecipe, values, where)
+
+
+def prefer_recipe_from(values: Mapping[str, Any], where: str = "recipe") -> PreferRecipe:
+    """A recipe of DPO or KTO from the tables of a TOML file.
+
+    Raises:
+        HoneError: a missing table, an unknown key or name, a value that is refused.
+    """
+    for part, do in (("data", "give data.source, a file of comparisons or thumbs"), ("model", "give model.path")):
+        if not isinstance(values.get(part), Mapping):
+            raise HoneError(f"the recipe has no [{part}]", where=where, do=do)
+    values = dict(values)
+    if isinstance(values.get("algorithm"), Mapping):
+        values["algorithm"] = build_named(
+            values["algorithm"], PACKAGES["algorithm"], "algorithm", f"{where} [algorithm]"
+        )
+    return build(PreferRecipe, values, where)
 
 
 def fit_recipe_from(values: Mapping[str, Any], where: str = "recipe") -> FitRecipe:

@@ -153,7 +153,7 @@ def train_reward(recipe: RewardRecipe, *, resume: bool = False) -> Run:
     check_fits(recipe.algorithm, given=frozenset({"row_score"}))
     run, config = Run(Path(recipe.run.out)), plain(recipe, PACKAGES)
     run.check(config, resume=resume)
-    train, held_out = _labels(recipe.data)
+    train, held_out = read_labels(recipe.data)
     model = _model(recipe, train)
     length = min(recipe.data.max_length, model.max_length)
     examples, left_out = _examples(model, train, held_out, kind, recipe.data.min_gap, length)
@@ -177,7 +177,12 @@ def train_reward(recipe: RewardRecipe, *, resume: bool = False) -> Run:
     return run
 
 
-def _labels(data: FeedbackConfig) -> tuple[list[Label], list[Label]]:
+def read_labels(data: FeedbackConfig) -> tuple[list[Label], list[Label]]:
+    """What people said, to train on and held out by prompt; rows that make no label are counted on stderr.
+
+    Raises:
+        HoneError: the data cannot be read, or no label is left.
+    """
     found = read_feedback(data.source, split=data.split, columns=data.columns, dialogues=data.dialogues)
     if found.left_out:
         where, why = found.left_out[0]
