@@ -18,6 +18,7 @@ from hone.models.config import LoraConfig, ModelConfig, ValueConfig
 from hone.models.tiny import TinyConfig
 from hone.training.build import fit_recipe_from, recipe_from, reward_recipe_from
 from hone.training.fit import DataConfig, FitRecipe, SftRecipe
+from hone.training.preferences import PreferRecipe
 from hone.training.recipe import BatchConfig, OptimiserConfig, PtxConfig, Recipe, RunConfig
 from hone.training.reward import FeedbackConfig, NormaliseConfig, RewardRecipe, TinyRewardRecipe
 
@@ -106,6 +107,19 @@ def test_every_key_of_a_reward_models_recipe_is_documented() -> None:
     assert f"`lr = 1e-5`, `warmup = {first.optimiser.warmup}`, `schedule = " in words
     assert (first.optimiser.lr, tiny.optimiser.lr, tiny.optimiser.warmup) == (1e-5, 1e-3, 20)
     assert f'`out = "{first.run.out}"`, `steps = {first.run.steps}`, `save_every = {first.run.save_every}`' in words
+
+
+def test_the_keys_of_prefer() -> None:
+    page = (DOCS / "recipes.md").read_text()
+    expected = {f.name: default(f) for f in dataclasses.fields(PreferRecipe)}
+    table = documented("recipes.md", "## `hone prefer`")
+    assert table == {k: v for k, v in expected.items() if k not in ("algorithm", "optimiser", "run")}
+    made = PreferRecipe(FeedbackConfig("x"), ModelConfig("x"))
+    words = " ".join(page.partition("## `hone prefer`")[2].split())
+    optimiser, run = made.optimiser, made.run
+    assert f'`lr = 1e-6`, `warmup = {optimiser.warmup}`, `schedule = "{optimiser.schedule}"`' in words
+    assert optimiser.lr == 1e-6
+    assert f'`out = "{run.out}"`, `steps = {run.steps}`, `save_every = {run.save_every}`' in words
 
 
 @pytest.mark.parametrize(
