@@ -96,6 +96,7 @@ def _turn_line(turn: Turn, advantages: list[float], tokenizer: PreTrainedTokeniz
         "stop": turn.action.stop,
         "reward": scored.value if scored else None,
         "criteria": dict(scored.criteria) if scored else {},
+        "feedback": scored.feedback if scored else "",
         "restart": turn.restart,
     }
 
