@@ -335,7 +335,8 @@ def test_a_sandbox_that_goes_away_is_the_graders_fault(monkeypatch: pytest.Monke
 
 
 SCRIPT = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell has started this in the background
 sys.path.insert(0, {support!r})
 from code_data import HUMAN_EVAL
 from hone.envs.graders.code import Code
@@ -361,7 +362,10 @@ def test_nothing_survives_ctrl_c_or_a_killed_run(number: int) -> None:
         time.sleep(1)  # until the programs run: before, the end of their pipe would end them anyway
         started = time.monotonic()
         process.send_signal(number)
-        process.wait(20)
+        try:
+            process.wait(20)
+        finally:
+            process.kill()
         assert time.monotonic() - started < 10
         assert process.returncode != 0
     wait_for_none(process.pid)
