@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from hone.engines.cache import PromptBlock, SlotCache
+from hone.engines.cache import SlotCache
+from hone.engines.prompts import PromptBlock
 
 LAYERS, HEADS, SIZE = 2, 2, 3
 
@@ -67,7 +68,7 @@ def join(cache: SlotCache, keep: list[int], prompts: list[list[float]], kind: li
 def test_random_traffic_reads_like_lists(seed: int) -> None:
     draw = random.Random(seed)
     slots, longest = draw.choice([3, 20, 60]), draw.choice([17, 40])
-    cache, number, rows = SlotCache(slots), 0.0, list[list[float]]()
+    cache, number, rows = SlotCache(), 0.0, list[list[float]]()
     for _ in range(120):
         keep = [i for i, row in enumerate(rows) if len(row) < longest - 1 and draw.random() > 0.1]
         count = draw.randrange(0, slots - len(keep) + 1) if draw.random() < 0.6 else 0
@@ -87,7 +88,7 @@ def test_random_traffic_reads_like_lists(seed: int) -> None:
 
 
 def test_columns_wrap_around_and_never_grow_past_the_longest_row() -> None:
-    cache = SlotCache(2)
+    cache = SlotCache()
     join(cache, [], [[1.0, 2.0, 3.0]], [0], 5)
     assert (cache.cursor, cache.length) == (3, 5)
     assert append(cache, [4.0], 5) == [{1, 2, 3, 4}]
@@ -101,7 +102,7 @@ def test_columns_wrap_around_and_never_grow_past_the_longest_row() -> None:
 
 
 def test_rows_of_like_width_are_read_together_and_no_further_than_the_widest() -> None:
-    cache = SlotCache(64)
+    cache = SlotCache()
     long, short = [float(i) for i in range(200)], [5.0]
     prompts = [long, short]
     assert join(cache, [], prompts, [0] * 24 + [1] * 40, 256) == list(range(-1, -65, -1))
@@ -118,7 +119,7 @@ def test_rows_of_like_width_are_read_together_and_no_further_than_the_widest() -
 def test_buffers_are_bounded_also_while_they_grow() -> None:
     """Peak of all tensors' bytes: rows × longest for keys and values, and a layer's share of the old ones."""
     layers, heads, size, slots, longest = 12, 4, 16, 32, 640
-    cache = SlotCache(slots)
+    cache = SlotCache()
     block = PromptBlock()
     for layer in range(layers):
         block.update(torch.ones(1, heads, 3, size), torch.ones(1, heads, 3, size), layer)
@@ -146,7 +147,7 @@ def test_buffers_are_bounded_also_while_they_grow() -> None:
 
 
 def test_clear_gives_the_buffers_back() -> None:
-    cache = SlotCache(2)
+    cache = SlotCache()
     join(cache, [], [[1.0, 2.0]], [0, 0], 20)
     cache.clear()
     assert (cache.rows, cache.cursor, cache.length, cache.capacity, cache.layers) == (0, 0, 0, 0, [])

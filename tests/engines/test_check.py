@@ -14,18 +14,19 @@ from engine_models import CACHED, END, prompts, tiny
 from hone.engines.attend import PromptAttention, StepAttention
 from hone.engines.base import Request, Sampling
 from hone.engines.bodies import AttendingBody, Body, MaskedBody
-from hone.engines.cache import PromptBlock, SlotCache
+from hone.engines.cache import SlotCache
 from hone.engines.check import choose, difference, narrowed
 from hone.engines.embedded import EmbeddedEngine
 from hone.engines.forward import CachedForward
 from hone.engines.fused import FusedBody
 from hone.engines.masks import MaskForm, candidates, text_config
+from hone.engines.prompts import PromptBlock
 from hone.models.attention import Layer
 
 
 def mode_of(model: Any, max_length: int = 96) -> str:
     with torch.no_grad():
-        return choose(model, pad_id=0, slots=4, max_length=max_length).mode
+        return choose(model, pad_id=0, max_length=max_length).mode
 
 
 BODIES = {
@@ -45,7 +46,7 @@ def body_of(kind: str, model: Any) -> Body:
 
 def error_of(kind: str, model: Any) -> float:
     with torch.no_grad(), narrowed(model):
-        cached = CachedForward(body_of(kind, model), device=torch.device("cpu"), pad_id=0, slots=2)
+        cached = CachedForward(body_of(kind, model), device=torch.device("cpu"), pad_id=0)
         return difference(model, cached)
 
 
@@ -59,7 +60,7 @@ def test_every_cached_path_agrees_to_rounding(kind: str, name: str) -> None:
 @pytest.mark.parametrize("name", CACHED)
 def test_the_fastest_path_that_agrees_is_chosen(name: str) -> None:
     with torch.no_grad():
-        choice = choose(tiny(name), pad_id=0, slots=4, max_length=96)
+        choice = choose(tiny(name), pad_id=0, max_length=96)
     assert choice.guard is torch.inference_mode and choice.mode == "cached"
     assert isinstance(choice.forward, CachedForward)
     assert type(choice.forward.body) is (FusedBody if name in BODIES["fused"] else AttendingBody)
@@ -77,7 +78,7 @@ def test_a_fused_copy_that_is_not_the_model_is_found_out(change: Callable[[Any],
     """Stale weights, another scale of the attention, another norm: any of them shows in the logits."""
     model = tiny("qwen2")
     with torch.no_grad():
-        cached = CachedForward(FusedBody(model, torch.float32, 96), device=torch.device("cpu"), pad_id=0, slots=2)
+        cached = CachedForward(FusedBody(model, torch.float32, 96), device=torch.device("cpu"), pad_id=0)
         assert difference(model, cached) < 1e-5
         change(model)
         assert difference(model, cached) > 1e-3
@@ -98,7 +99,7 @@ def test_a_model_that_only_has_the_names_of_llama_is_not_fused() -> None:
 
     attention.forward = louder
     with torch.no_grad():
-        choice = choose(model, pad_id=0, slots=4, max_length=96)
+        choice = choose(model, pad_id=0, max_length=96)
     assert isinstance(choice.forward, CachedForward) and type(choice.forward.body) is AttendingBody
 
 
@@ -127,7 +128,7 @@ def test_a_full_mask_does_not_pass_for_a_sliding_one() -> None:
     forms = [MaskForm(("full_attention",)), *(MaskForm(("sliding_attention",), window=w) for w in (4, 5))]
     with torch.no_grad():
         full, right, wide = (
-            difference(model, CachedForward(MaskedBody(model, form), device=torch.device("cpu"), pad_id=0, slots=2))
+            difference(model, CachedForward(MaskedBody(model, form), device=torch.device("cpu"), pad_id=0))
             for form in forms
         )
     assert full > 1e-2 and right < 1e-5 and wide > 1e-3
@@ -186,7 +187,7 @@ def test_attention_of_prompts_and_steps_equals_a_loop(window: int | None, capped
             assert torch.allclose(found[row, at], want, atol=1e-5)
 
     block.update(key, value, 0)
-    cache = SlotCache(3)
+    cache = SlotCache()
     source = cache.order(np.zeros(0, dtype=np.int64), widths)
     cache.arrange(source, widths)
     cache.place(np.arange(3), block, -1 - source, np.array(widths)[-1 - source], length)

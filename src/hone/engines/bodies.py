@@ -5,6 +5,7 @@ Dimensions: N rows, Q new tokens of each, V vocabulary.
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -27,7 +28,7 @@ class Body(Protocol):
     def __call__(self, ids_NQ: Tensor, position_NQ: Tensor, cache: Cache, attend: Attention) -> Tensor:
         """Run the model; every layer hands its new keys and values to ``cache.update``."""
 
-    def session(self) -> AbstractContextManager[None]:
+    def session(self) -> AbstractContextManager[object]:
         """What must hold around calls."""
 
     def refresh(self) -> None:
@@ -69,6 +70,25 @@ class AttendingBody:
         return self._attend(query, key, value, layer)
 
 
+class CopiedBody(AttendingBody):
+    """:class:`AttendingBody` over a copy of the model in another dtype, cast once per :meth:`refresh`.
+
+    Args:
+        model: see :class:`AttendingBody`.
+        dtype: of the copy.
+    """
+
+    def __init__(self, model: nn.Module, dtype: torch.dtype) -> None:
+        super().__init__(copy.deepcopy(model).to(dtype).requires_grad_(False).eval())
+        self.source = model
+
+    def refresh(self) -> None:
+        """Cast the weights."""
+        with torch.no_grad():
+            for mine, other in zip(self.model.parameters(), self.source.parameters(), strict=True):
+                mine.copy_(other)
+
+
 class MaskedBody:
     """The model's own forward and attention, with masks of ours: for architectures that fix their attention.
 
@@ -94,7 +114,7 @@ class MaskedBody:
         logits: Tensor = output.logits[:, -1]
         return logits.float()
 
-    def session(self) -> AbstractContextManager[None]:
+    def session(self) -> AbstractContextManager[object]:
         """Nothing is needed."""
         return nullcontext()
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +24,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import Cache
 from transformers.cache_utils import CacheLayerMixin
+
+from hone.engines.prompts import PromptBlock
 
 Indices = NDArray[np.int64]
 
@@ -36,34 +39,6 @@ _SORT_EVERY = 8
 """Rows are put in order at most once in so many steps; until then holes are filled with whatever comes."""
 DEAD = float(torch.finfo(torch.float32).min)
 """What is added to the score of a column that is not a row's own."""
-
-
-class _Block(CacheLayerMixin):  # type: ignore[misc]
-    """One layer of a prompt block: what was kept before and the keys and values of one forward pass."""
-
-    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        self.is_initialized = True
-
-    def update(self, key_states: Tensor, value_states: Tensor, *args: object) -> tuple[Tensor, Tensor]:
-        # Rotary embeddings can leave keys wider than values under autocast; attention would round them at every step.
-        self.keys, self.values, self.is_initialized = key_states.to(value_states.dtype), value_states, True
-        return key_states, value_states
-
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        return query_length, 0
-
-    def get_seq_length(self) -> int:
-        return 0
-
-    def get_max_length(self) -> int:
-        return -1
-
-
-class PromptBlock(Cache):  # type: ignore[misc]
-    """Keys and values [P,H,L,D] of prompts that were prefilled together, padded on the left."""
-
-    def __init__(self) -> None:
-        super().__init__(layer_class_to_replicate=_Block)
 
 
 class _SlotLayer(CacheLayerMixin):  # type: ignore[misc]
@@ -111,7 +86,7 @@ class RowBlock:
 class SlotCache(Cache):  # type: ignore[misc]
     """In-place cache over rows that join, grow by one token a step, and leave.
 
-    Buffers grow in rows to what is needed (at most ``slots``) and geometrically in columns (at most the longest request
+    Buffers grow in rows to what is needed and geometrically in columns (at most the longest request
     in flight), one layer at a time. Memory is never more than rows × longest request, and one layer of it while it
     grows.
 
@@ -122,9 +97,8 @@ class SlotCache(Cache):  # type: ignore[misc]
         mask: [capacity, length] float32, 0 in a row's own columns and the least number elsewhere.
     """
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self) -> None:
         super().__init__(layers=[])
-        self.slots = slots
         self.clear()
 
     def clear(self) -> None:
@@ -313,3 +287,10 @@ def _settle(items: Indices, at: int) -> Indices:
     free[items[stays] - at] = False
     found[free] = items[~stays]
     return found
+
+
+def token_bytes(config: Any) -> int:
+    """Bytes of one token's keys and values in float32, by a model's configuration."""
+    heads = getattr(config, "num_attention_heads", 1)
+    size = getattr(config, "head_dim", None) or config.hidden_size // heads
+    return int(config.num_hidden_layers * 2 * (getattr(config, "num_key_value_heads", None) or heads) * size * 4)

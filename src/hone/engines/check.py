@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from hone.core.seeding import generator
-from hone.engines.bodies import AttendingBody, Body, MaskedBody, device_of
+from hone.engines.bodies import AttendingBody, Body, CopiedBody, MaskedBody, device_of
 from hone.engines.forward import CachedForward, Forward, ReferenceForward
 from hone.engines.fused import FusedBody
 from hone.engines.masks import candidates, text_config
@@ -49,46 +49,48 @@ class Choice:
     guard: Guard
 
 
-def choose(model: nn.Module, *, pad_id: int, slots: int, max_length: int | None) -> Choice:
+def choose(model: nn.Module, *, pad_id: int, max_length: int | None, dtype: torch.dtype | None = None) -> Choice:
     """The fast path if it gives this model's logits, else the reference path.
 
     Args:
         model: in evaluation mode.
         pad_id: any valid id.
-        slots: the most rows.
         max_length: the longest row there will be.
+        dtype: compute in it, from a copy of the weights; None computes as the learner does.
     """
     before = _held(model)
     reason = "its layers are of a kind the slot cache does not know"
     device = device_of(model)
-    makers = _bodies(model, max_length)
+    makers = _bodies(model, max_length, dtype)
     if _stretches(text_config(model), max_length):
         makers, reason = [], "its rotary frequencies change with the length of the text"
     for make in makers:
         try:
             with narrowed(model):
-                cached = CachedForward(make(), device=device, pad_id=pad_id, slots=2)
+                cached = CachedForward(make(), device=device, pad_id=pad_id)
                 error = difference(model, cached)
         except Exception as fault:  # an architecture may refuse the cache or the mask in any way it likes
             reason = f"{type(fault).__name__}: {fault}"
             continue
-        if error <= tolerance(model):
-            pure = _held(model) == before and not casts(model)
+        if error <= tolerance(dtype or compute_dtype(model)):
+            body = make()
+            pure = _held(model) == before and (isinstance(body, FusedBody) or not casts(model))
             guard: Guard = torch.inference_mode if pure else torch.no_grad
-            return Choice(CachedForward(make(), device=device, pad_id=pad_id, slots=slots), "cached", guard)
+            return Choice(CachedForward(body, device=device, pad_id=pad_id), "cached", guard)
         reason = f"logits differ by {error:.1e} of their spread"
     log.warning("the engine runs whole rows at every step for %s: %s", type(model).__name__, reason)
     return Choice(ReferenceForward(model, pad_id=pad_id), "reference", torch.no_grad)
 
 
-def _bodies(model: nn.Module, max_length: int | None) -> list[Callable[[], Body]]:
+def _bodies(model: nn.Module, max_length: int | None, dtype: torch.dtype | None) -> list[Callable[[], Body]]:
     """The ways to run a model that may be right, fastest first; made inside the narrowed window."""
     makers: list[Callable[[], Body]] = []
-    small = sum(p.numel() for p in model.parameters()) <= _FUSED
-    if small and max_length is not None and compute_dtype(model) == torch.float32:
-        makers.append(lambda: FusedBody(model, torch.float32, max_length))
+    if max_length is not None and sum(p.numel() for p in model.parameters()) <= _FUSED:
+        makers.append(partial(FusedBody, model, dtype or compute_dtype(model), max_length))
+    if dtype is not None:
+        return [*makers, partial(CopiedBody, model, dtype)] if switchable(model) else makers
     if switchable(model):
-        makers.append(lambda: AttendingBody(model))
+        makers.append(partial(AttendingBody, model))
     # The form is made anew each time: it holds the width of the window, narrowed or not.
     count = len(candidates(text_config(model), max_length))
     return [*makers, *(partial(_masked, model, max_length, number) for number in range(count))]
@@ -98,9 +100,9 @@ def _masked(model: nn.Module, max_length: int | None, number: int) -> Body:
     return MaskedBody(model, candidates(text_config(model), max_length)[number])
 
 
-def tolerance(model: nn.Module) -> float:
+def tolerance(dtype: torch.dtype) -> float:
     """The largest relative difference that rounding explains: 1e-3 computing in float32, 5e-2 in half precision."""
-    return 1e-3 if compute_dtype(model) in (torch.float32, torch.float64) else 5e-2
+    return 1e-3 if dtype in (torch.float32, torch.float64) else 5e-2
 
 
 def difference(model: nn.Module, cached: CachedForward) -> float:

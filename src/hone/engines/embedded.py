@@ -19,7 +19,7 @@ from hone.core.errors import HoneError
 from hone.core.spans import span
 from hone.core.types import Completion
 from hone.engines.base import Engine, Request, Sampling
-from hone.engines.cache import Indices
+from hone.engines.cache import Indices, token_bytes
 from hone.engines.check import Guard, choose
 from hone.engines.forward import Forward, Prompt, ReferenceForward
 from hone.engines.masks import text_config
@@ -27,6 +27,9 @@ from hone.engines.rows import Finished, Rows, Waiting
 from hone.engines.sampling import distribution
 from hone.engines.stopping import StopTexts
 from hone.models.precision import computing
+
+_CACHE_BYTES = 512 * 2**20
+"""What keys and values may take where nobody says how many requests are to be in flight."""
 
 
 class EmbeddedEngine(Engine):
@@ -39,8 +42,11 @@ class EmbeddedEngine(Engine):
         tokenizer: decodes tokens to look for stop texts; None where no request has any.
         pad_id: any valid id, for padding that nobody sees.
         end_ids: sampling one of these ends a completion; it is its last token.
-        slots: the most requests in flight.
+        slots: the most requests in flight; None takes as many as keys and values of the longest of them leave room
+            for in half a GiB, between 32 and 1,024.
         max_length: the model's context in tokens; None takes the configuration's ``max_position_embeddings``.
+        dtype: sample from a copy of the weights in this dtype, cast after every update; None computes as the learner
+            does. Half precision makes the log-probabilities differ from the learner's by about 1e-2.
 
     Attributes:
         mode: ``"cached"``, or ``"reference"`` where the slot cache did not reproduce this model's logits (see
@@ -54,25 +60,27 @@ class EmbeddedEngine(Engine):
         *,
         pad_id: int,
         end_ids: frozenset[int],
-        slots: int = 256,
+        slots: int | None = None,
         max_length: int | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         self.model, self.tokenizer, self.end_ids, self.slots = model, tokenizer, end_ids, slots
         self.max_length = max_length or getattr(text_config(model), "max_position_embeddings", None)
         self._modules, self._parameters = list(model.modules()), list(model.parameters())
         self._seen: list[int] = []
+        self._token_bytes = token_bytes(text_config(model))
         self._forward: Forward = ReferenceForward(model, pad_id=pad_id)
         self._guard: Guard = torch.no_grad
         with self._sampling():
-            choice = choose(model, pad_id=pad_id, slots=slots, max_length=self.max_length)
+            choice = choose(model, pad_id=pad_id, max_length=self.max_length, dtype=dtype)
         self._forward, self.mode, self._guard = choice.forward, choice.mode, choice.guard
         self._queue: dict[Prompt, deque[Waiting]] = {}
         self._rows = Rows(end_ids)
-        self._submitted = 0
+        self._submitted = self._longest = 0
         self._version = 0
 
     @classmethod
-    def of(cls, policy: Any, *, slots: int = 256) -> EmbeddedEngine:
+    def of(cls, policy: Any, *, slots: int | None = None, dtype: torch.dtype | None = None) -> EmbeddedEngine:
         """An engine over a :class:`hone.models.policy.Policy`."""
         return cls(
             policy.model,
@@ -81,6 +89,7 @@ class EmbeddedEngine(Engine):
             end_ids=frozenset(policy.end_ids),
             slots=slots,
             max_length=policy.max_length,
+            dtype=dtype,
         )
 
     def submit(self, requests: Sequence[Request]) -> None:
@@ -106,6 +115,7 @@ class EmbeddedEngine(Engine):
                 limit = min(limit, self.max_length - len(request.prompt))
             waiting.append(Waiting(order, request, limit, *known[sampling]))
         self._submitted += len(waiting)
+        self._longest = max((self._longest, *(len(each.request.prompt) + each.limit for each in waiting)))
         for each in waiting:
             self._queue.setdefault(each.request.prompt, deque()).append(each)
 
@@ -164,6 +174,7 @@ class EmbeddedEngine(Engine):
             if not len(self._rows) and not self._queue:
                 self._forward.clear()
                 self._rows.clear()
+                self._longest = 0
         return sorted(finished, key=lambda done: done.waiting.order)
 
     def _refresh(self) -> None:
@@ -187,7 +198,7 @@ class EmbeddedEngine(Engine):
         finished: list[Finished] = []
         while True:
             keep = np.delete(np.arange(len(self._rows)), gone)
-            new = self._take(self.slots - len(keep))
+            new = self._take(self._places() - len(keep))
             if not len(gone) and not new:
                 return finished
             prompts = [waiting.request.prompt for waiting in new]
@@ -199,6 +210,12 @@ class EmbeddedEngine(Engine):
             with span("sample"):
                 gone, done = self._rows.sample(rows, logits_RV)
             finished += done
+
+    def _places(self) -> int:
+        """The most rows: what was asked for, or what memory is meant to hold of the longest request there is."""
+        if self.slots is not None:
+            return self.slots
+        return min(max(_CACHE_BYTES // (self._token_bytes * max(self._longest, 1)), 32), 1024)
 
     def _take(self, count: int) -> list[Waiting]:
         """Up to ``count`` waiting requests; those of one prompt together, prompts in the order they came."""

@@ -15,9 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from hone.core.spans import span
 from hone.engines.attend import PromptAttention, StepAttention
 from hone.engines.bodies import Body, device_of
-from hone.engines.cache import Indices, PromptBlock, SlotCache
+from hone.engines.cache import Indices, SlotCache
+from hone.engines.prompts import PromptBlock
 
 Prompt = tuple[int, ...]
 
@@ -54,7 +56,7 @@ class Forward(Protocol):
     def step(self, tokens: NDArray[np.int64], longest: int) -> Tensor:
         """Append one token to every row; logits [N,V] float32."""
 
-    def session(self) -> AbstractContextManager[None]:
+    def session(self) -> AbstractContextManager[object]:
         """What must hold around the other calls."""
 
     def refresh(self) -> None:
@@ -71,12 +73,11 @@ class CachedForward:
         body: runs the model.
         device: where it runs.
         pad_id: any valid id; what stands left of a short prompt in a block.
-        slots: the most rows.
     """
 
-    def __init__(self, body: Body, *, device: torch.device, pad_id: int, slots: int) -> None:
+    def __init__(self, body: Body, *, device: torch.device, pad_id: int) -> None:
         self.body, self.device, self.pad_id = body, device, pad_id
-        self.cache = SlotCache(slots)
+        self.cache = SlotCache()
         self.clear()
 
     def clear(self) -> None:
@@ -86,7 +87,7 @@ class CachedForward:
         self._block_index: dict[Prompt, int] = {}
         self._block_logits = torch.empty(0)
 
-    def session(self) -> AbstractContextManager[None]:
+    def session(self) -> AbstractContextManager[object]:
         """See :meth:`Forward.session`."""
         return self.body.session()
 
@@ -125,7 +126,8 @@ class CachedForward:
         cache.make_room(longest)
         ids_N1 = torch.from_numpy(tokens).to(self.device)[:, None]
         position_N1 = torch.from_numpy(cache.widths()).to(self.device)[:, None]
-        logits_NV = self.body(ids_N1, position_N1, cache, StepAttention(cache))
+        with span("decode", rows=cache.rows):
+            logits_NV = self.body(ids_N1, position_N1, cache, StepAttention(cache))
         cache.advance()
         return logits_NV
 
@@ -143,7 +145,8 @@ class CachedForward:
         position_PL = (torch.arange(width, device=self.device) - start_P[:, None]).clamp(min=0)
         self._block = PromptBlock()
         self._block_index = {prompt: i for i, prompt in enumerate(chosen)}
-        self._block_logits = self.body(ids_PL, position_PL, self._block, PromptAttention(start_P, width, width))
+        with span("prefill"):
+            self._block_logits = self.body(ids_PL, position_PL, self._block, PromptAttention(start_P, width, width))
 
 
 class ReferenceForward:
@@ -160,7 +163,7 @@ class ReferenceForward:
         """See :meth:`Forward.clear`."""
         self._rows: list[list[int]] = []
 
-    def session(self) -> AbstractContextManager[None]:
+    def session(self) -> AbstractContextManager[object]:
         """See :meth:`Forward.session`."""
         return nullcontext()
 

@@ -12,7 +12,7 @@ head size, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,8 @@ _LINEARS = (
     *(f"self_attn.{name}_proj" for name in "qkvo"),
     *(f"mlp.{name}_proj" for name in ("gate", "up", "down")),
 )
+_ROUND = 16
+"""Half-precision products are made for rows rounded up to this."""
 _NORMS = ("input_layernorm", "post_attention_layernorm")
 
 
@@ -68,9 +70,9 @@ class FusedBody:
         self.layers = [Layer(scaling=1.0, window=_window(layer.self_attn)) for layer in base.model.layers]
         self.refresh()
 
-    def session(self) -> AbstractContextManager[None]:
-        """Nothing is needed."""
-        return nullcontext()
+    def session(self) -> AbstractContextManager[object]:
+        """No autocast: the weights are cast already, and attention stays float32."""
+        return torch.autocast(self.embedding.device.type, enabled=False)
 
     def refresh(self) -> None:
         """Copy the weights, in the dtype of the products."""
@@ -90,25 +92,28 @@ class FusedBody:
     def __call__(self, ids_NQ: Tensor, position_NQ: Tensor, cache: Cache, attend: Attention) -> Tensor:
         """See :class:`hone.engines.bodies.Body`."""
         rows, queries = ids_NQ.shape
-        state_SE = F.embedding(ids_NQ.reshape(-1), self.embedding).float()
+        count, rotated = rows * queries, self.heads + self.groups
+        # For half precision oneDNN prepares a kernel for every number of rows: there are few of them.
+        spare = 0 if self.dtype == torch.float32 else -count % _ROUND
+        state_SE = F.pad(F.embedding(ids_NQ.reshape(-1), self.embedding).float(), (0, 0, 0, spare))
         turn_S = self.rotation[position_NQ.reshape(-1)][:, None]
-        rotated = self.heads + self.groups
         for number, layer in enumerate(self.fused):
             mixed = F.linear(self._norm(state_SE), layer.qkv, layer.qkv_bias).float()
-            mixed = mixed.view(len(mixed), -1, self.size)
-            pairs = torch.view_as_complex(mixed[:, :rotated].reshape(len(mixed), rotated, -1, 2))
+            mixed = mixed[:count].view(count, -1, self.size)
+            pairs = torch.view_as_complex(mixed[:, :rotated].reshape(count, rotated, -1, 2))
             turned = torch.view_as_real(pairs * turn_S).flatten(-2)
             split = (rows, queries, -1, self.size)
             query = turned[:, : self.heads].reshape(split).transpose(1, 2)
             key = turned[:, self.heads :].reshape(split).transpose(1, 2)
             value = mixed[:, rotated:].reshape(split).transpose(1, 2)
             key, value = cache.update(key, value, number)
-            seen_SE = attend(query, key, value, self.layers[number]).reshape(len(state_SE), -1)
-            state_SE = state_SE + F.linear(seen_SE.to(self.dtype), layer.out)
+            seen_SE = attend(query, key, value, self.layers[number]).reshape(count, -1).to(self.dtype)
+            state_SE = state_SE + F.linear(F.pad(seen_SE, (0, 0, 0, spare)) if spare else seen_SE, layer.out)
             gate, up = F.linear(self._norm(state_SE), layer.gate_up).chunk(2, -1)
             state_SE = state_SE + F.linear(self.activate(gate).mul_(up), layer.down)
-        last_NE = state_SE.view(rows, queries, -1)[:, -1]
-        return F.linear(self._norm(last_NE), self.head).float()
+        if queries > 1:
+            state_SE = state_SE[:count].view(rows, queries, -1)[:, -1]
+        return F.linear(self._norm(state_SE), self.head)[:rows].float()
 
     def _norm(self, state_SE: Tensor) -> Tensor:
         scale_S1 = torch.rsqrt((state_SE * state_SE).mean(-1, keepdim=True) + self.epsilon)
