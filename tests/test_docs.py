@@ -19,7 +19,7 @@ from hone.models.tiny import TinyConfig
 from hone.training.build import fit_recipe_from, recipe_from, reward_recipe_from
 from hone.training.fit import DataConfig, FitRecipe, SftRecipe
 from hone.training.preferences import PreferRecipe
-from hone.training.recipe import BatchConfig, OptimiserConfig, PtxConfig, Recipe, RunConfig
+from hone.training.recipe import BatchConfig, EngineConfig, OptimiserConfig, PtxConfig, Recipe, RunConfig
 from hone.training.reward import FeedbackConfig, NormaliseConfig, RewardRecipe, TinyRewardRecipe
 
 ROOT = Path(__file__).parent.parent
@@ -31,6 +31,7 @@ SECTIONS = {
     "model.value": ValueConfig,
     "sampling": Sampling,
     "batch": BatchConfig,
+    "engine": EngineConfig,
     "optimiser": OptimiserConfig,
     "run": RunConfig,
     "ptx": PtxConfig,

@@ -18,7 +18,7 @@ from hone.engines.forward import ReferenceForward
 GREEDY = Sampling(temperature=0, max_tokens=24)
 
 
-def engine_for(model: Any, slots: int = 4, **options: Any) -> EmbeddedEngine:
+def engine_for(model: Any, slots: int | None = 4, **options: Any) -> EmbeddedEngine:
     return EmbeddedEngine(model, None, pad_id=0, end_ids=frozenset({END}), slots=slots, **options)
 
 
@@ -68,6 +68,42 @@ def test_half_precision_weights_are_used_as_they_are() -> None:
     for request, completion in zip(requests, engine.generate(requests), strict=True):
         expected = full_logprobs(model, request.prompt, completion.tokens)
         assert completion.logprobs == pytest.approx(expected, abs=0.5)
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma2"])
+def test_a_half_precision_copy_follows_the_weights_and_leaves_them_alone(name: str) -> None:
+    model = tiny(name)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    engine = engine_for(model, dtype=torch.bfloat16)
+    assert engine.mode == "cached"
+    requests = requests_for(prompts(6), Sampling(max_tokens=12), samples=3)
+
+    def gap() -> float:
+        found = 0.0
+        for request, completion in zip(requests, engine.generate(requests), strict=True):
+            expected = torch.tensor(full_logprobs(model, request.prompt, completion.tokens))
+            found = max(found, float((torch.tensor(completion.logprobs) - expected).abs().max()))
+        return found
+
+    assert 1e-4 < gap() < 0.5, "rounded, and no more than that"
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.mul_(1.2).add_(0.02)
+    engine.sync(1)
+    assert 1e-4 < gap() < 0.5
+
+
+def test_slots_follow_memory_unless_they_are_given() -> None:
+    engine = engine_for(tiny("llama"), slots=None)
+    engine.generate([Request(0, (3, 4), Sampling(max_tokens=2), 0)])
+    assert engine.slots == 1024
+    engine._token_bytes = 512 * 2**20 // 100
+    engine.generate([Request(0, (3, 4), Sampling(max_tokens=2), 0)])
+    assert engine.slots == 32, "25 of four tokens would fit, and 32 are the least"
+    engine.generate([Request(0, (3,), Sampling(max_tokens=1), 0)])
+    assert engine.slots == 50
+    assert engine_for(tiny("llama"), slots=7).slots == 7
 
 
 def test_same_requests_give_the_same_bits() -> None:

@@ -64,7 +64,7 @@ class EmbeddedEngine(Engine):
         max_length: int | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        self.model, self.tokenizer, self.end_ids, self.slots = model, tokenizer, end_ids, slots
+        self.model, self.tokenizer, self.end_ids, self._slots = model, tokenizer, end_ids, slots
         self.max_length = max_length or getattr(text_config(model), "max_position_embeddings", None)
         self._modules, self._parameters = list(model.modules()), list(model.parameters())
         self._seen: list[int] = []
@@ -115,6 +115,8 @@ class EmbeddedEngine(Engine):
                 limit = min(limit, self.max_length - len(request.prompt))
             waiting.append(Waiting(order, request, limit, *known[sampling]))
         self._submitted += len(waiting)
+        if not len(self._rows) and not self._queue:
+            self._longest = 0
         self._longest = max((self._longest, *(len(each.request.prompt) + each.limit for each in waiting)))
         for each in waiting:
             self._queue.setdefault(each.request.prompt, deque()).append(each)
@@ -174,7 +176,6 @@ class EmbeddedEngine(Engine):
             if not len(self._rows) and not self._queue:
                 self._forward.clear()
                 self._rows.clear()
-                self._longest = 0
         return sorted(finished, key=lambda done: done.waiting.order)
 
     def _refresh(self) -> None:
@@ -198,7 +199,7 @@ class EmbeddedEngine(Engine):
         finished: list[Finished] = []
         while True:
             keep = np.delete(np.arange(len(self._rows)), gone)
-            new = self._take(self._places() - len(keep))
+            new = self._take(self.slots - len(keep))
             if not len(gone) and not new:
                 return finished
             prompts = [waiting.request.prompt for waiting in new]
@@ -211,10 +212,11 @@ class EmbeddedEngine(Engine):
                 gone, done = self._rows.sample(rows, logits_RV)
             finished += done
 
-    def _places(self) -> int:
-        """The most rows: what was asked for, or what memory is meant to hold of the longest request there is."""
-        if self.slots is not None:
-            return self.slots
+    @property
+    def slots(self) -> int:
+        """The most requests in flight: as asked for, or as many of the longest request as memory is meant to hold."""
+        if self._slots is not None:
+            return self._slots
         return min(max(_CACHE_BYTES // (self._token_bytes * max(self._longest, 1)), 32), 1024)
 
     def _take(self, count: int) -> list[Waiting]:

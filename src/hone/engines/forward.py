@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from hone.core.spans import span
 from hone.engines.attend import PromptAttention, StepAttention
 from hone.engines.bodies import Body, device_of
 from hone.engines.cache import Indices, SlotCache
@@ -126,8 +125,7 @@ class CachedForward:
         cache.make_room(longest)
         ids_N1 = torch.from_numpy(tokens).to(self.device)[:, None]
         position_N1 = torch.from_numpy(cache.widths()).to(self.device)[:, None]
-        with span("decode", rows=cache.rows):
-            logits_NV = self.body(ids_N1, position_N1, cache, StepAttention(cache))
+        logits_NV = self.body(ids_N1, position_N1, cache, StepAttention(cache))
         cache.advance()
         return logits_NV
 
@@ -145,8 +143,7 @@ class CachedForward:
         position_PL = (torch.arange(width, device=self.device) - start_P[:, None]).clamp(min=0)
         self._block = PromptBlock()
         self._block_index = {prompt: i for i, prompt in enumerate(chosen)}
-        with span("prefill"):
-            self._block_logits = self.body(ids_PL, position_PL, self._block, PromptAttention(start_P, width, width))
+        self._block_logits = self.body(ids_PL, position_PL, self._block, PromptAttention(start_P, width, width))
 
 
 class ReferenceForward:

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hone.core.seeding import uniforms
-from hone.core.spans import span
 from hone.core.types import Completion, StopReason
 from hone.engines.base import Request, Sampling
 from hone.engines.cache import Indices
@@ -122,8 +121,8 @@ class Rows:
         self._forbid_end(place_R, count_R, logits_RV)
         uniform_R = torch.from_numpy(uniforms(self._key[place_R], count_R.astype(np.uint64))).to(logits_RV.device)
         kinds = list(self._kinds)
-        with span("sample"):
-            token_R, logprob_R = draw_each(logits_RV, kinds, self._kind[place_R] if len(kinds) > 1 else None, uniform_R)
+        kind_R = self._kind[place_R] if len(kinds) > 1 else None
+        token_R, logprob_R = draw_each(logits_RV, kinds, kind_R, uniform_R)
         token = token_R.cpu().numpy()
         self._tokens[place_R, count_R] = token
         self._logprobs[place_R, count_R] = logprob_R.cpu().numpy()

@@ -13,12 +13,13 @@ from hone.engines.base import Engine, Sampling
 from hone.envs.base import Task
 from hone.models.policy import Policy, load
 from hone.training.online import train_online
-from hone.training.recipe import BatchConfig, OptimiserConfig, PtxConfig, Recipe, RunConfig
+from hone.training.recipe import BatchConfig, EngineConfig, OptimiserConfig, PtxConfig, Recipe, RunConfig
 from hone.training.run import Run
 
 SECTIONS: dict[str, Any] = {
     "sampling": Sampling,
     "batch": BatchConfig,
+    "engine": EngineConfig,
     "optimiser": OptimiserConfig,
     "run": RunConfig,
 }
@@ -43,7 +44,8 @@ def train(
         resume: go on with the run in ``out``.
         engine: samples completions; the embedded engine by default.
         ptx: pretraining text beside the rollouts.
-        settings: any field of :class:`Sampling`, :class:`BatchConfig`, :class:`OptimiserConfig` or
+        settings: any field of :class:`Sampling`, :class:`BatchConfig`, :class:`EngineConfig`,
+            :class:`OptimiserConfig` or
             :class:`RunConfig` by its name: ``prompts=32, samples=16, lr=3e-4, max_tokens=8, steps=60``.
 
     Raises:

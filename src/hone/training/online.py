@@ -15,7 +15,6 @@ from hone.core.seeding import generator, permutation_index
 from hone.core.spans import span
 from hone.core.types import Outcome, Trajectory
 from hone.engines.base import Engine
-from hone.engines.embedded import EmbeddedEngine
 from hone.evaluate.accuracy import evaluate
 from hone.functional.kl import kl_estimate
 from hone.models.chat import Renderer
@@ -23,10 +22,11 @@ from hone.models.policy import Policy
 from hone.rollout.episodes import Start, rollout
 from hone.rollout.rows import to_batch
 from hone.training import records
-from hone.training.preflight import GAP_WARNING, check_gap, describe
+from hone.training.preflight import GAP_WARNING, HALF_GAP_WARNING, check_gap, describe
 from hone.training.ptx import PtxStream
 from hone.training.recipe import PACKAGES, Recipe
 from hone.training.run import Run
+from hone.training.sampler import engine_for, need_defaults, settle
 from hone.training.selection import groups_with_signal, leave_out_truncated, select
 from hone.training.session import Metrics, Session, timed
 from hone.training.update import update
@@ -47,11 +47,15 @@ def train_online(
     Raises:
         HoneError: preflight found a fault, too many rollouts failed, or the run cannot be resumed.
     """
-    config = plain(recipe, PACKAGES)
     recipe.check()
+    if engine is None:
+        recipe = settle(recipe, policy, run if resume and run.exists else None)
+    else:
+        need_defaults(recipe.engine, engine)
+    config = plain(recipe, PACKAGES)
     run.check(config, resume=resume)
     recipe.task.preflight()
-    loop = OnlineLoop(recipe, policy, run, engine or EmbeddedEngine.of(policy))
+    loop = OnlineLoop(recipe, policy, run, engine or engine_for(recipe, policy))
     loop.preflight()
     run.begin(config, resume=resume, data=loop.ptx.digest if loop.ptx else "")
     print(describe(recipe, policy), file=sys.stderr)
@@ -86,7 +90,7 @@ class OnlineLoop:
         if len(failures) == len(trajectories):
             raise HoneError("every rollout of the preflight failed", got=f"{failures[0].kind}: {failures[0].reason}")
         gap = check_gap(self.policy, trajectories, self.recipe.sampling.temperature)
-        if gap > GAP_WARNING:
+        if gap > (GAP_WARNING if self.recipe.engine.sampler_dtype in ("auto", "learner") else HALF_GAP_WARNING):
             print(f"warning: sampler and learner log-probabilities differ by up to {gap:.2g}", file=sys.stderr)
 
     def step(self, step: int) -> Metrics:

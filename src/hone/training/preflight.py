@@ -14,6 +14,8 @@ from hone.rollout.rows import to_batch
 from hone.training.recipe import Recipe
 
 GAP_WARNING, GAP_REFUSED = 1e-3, 0.5
+HALF_GAP_WARNING = 0.1
+"""Where sampling was asked to compute in half precision."""
 
 
 def describe(recipe: Recipe, policy: Policy) -> str:

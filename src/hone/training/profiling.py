@@ -26,8 +26,9 @@ from hone.models.policy import Policy
 from hone.models.precision import compute_dtype
 from hone.training.online import train_online
 from hone.training.phases import Phase, phases
-from hone.training.recipe import Recipe, RunConfig
+from hone.training.recipe import EngineConfig, Recipe, RunConfig
 from hone.training.run import Run
+from hone.training.sampler import engine_for, settle
 
 WATCHED = ("rollout", "rows", "score", "learn", "backward", "optimiser", "checkpoint", "evaluate")
 
@@ -122,7 +123,8 @@ def profile(recipe: Recipe, policy: Policy, *, steps: int = 4) -> Profile:
     with tempfile.TemporaryDirectory(prefix="hone-profile-") as folder:
         run = _MarkedRun(Path(folder) / "run", recorder)
         short = dataclasses.replace(recipe, run=_short(recipe.run, run.path, steps + 1))
-        engine = _Asked(EmbeddedEngine.of(policy), recorder)
+        short = dataclasses.replace(short, engine=EngineConfig())
+        engine = _Asked(engine_for(settle(recipe, policy, None), policy), recorder)
         with recording(recorder), _counting(policy, recorder):
             train_online(short, policy, run, engine=engine)
     first, last = run.marks[0], run.marks[-1]
@@ -177,9 +179,14 @@ class _Asked(Engine):
     """An engine that notes the first prompts of training rollouts: the spans before them, how often each is there."""
 
     def __init__(self, engine: EmbeddedEngine, recorder: Recorder) -> None:
-        self.engine, self.recorder, self.slots = engine, recorder, engine.slots
+        self.engine, self.recorder = engine, recorder
         self.asked: list[tuple[int, Counter[tuple[int, ...]]]] = []
         self._opening = False
+
+    @property
+    def slots(self) -> int:
+        """The engine's."""
+        return self.engine.slots
 
     def submit(self, requests: Sequence[Request]) -> None:
         names = [s.name for s in self.recorder.open]

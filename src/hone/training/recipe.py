@@ -191,6 +191,27 @@ ONLINE_ONLY = (
 
 
 @dataclass(frozen=True)
+class EngineConfig:
+    """How the embedded engine samples: speed and memory; what is sampled changes by rounding only.
+
+    Attributes:
+        slots: most completions in flight; 0 takes as many as memory is meant to hold.
+        sampler_dtype: what sampling computes in. "learner" is the learner's own weights and dtype; any other is a copy
+            of the weights, cast after every update, whose log-probabilities differ from the learner's by about 1e-2.
+            "auto" is "bfloat16" where the algorithm corrects for that (``tis`` or ``mis``), the learner computes in
+            float32 and the copy is found faster at start-up, else "learner"; config.toml holds what was found.
+    """
+
+    slots: int = 0
+    sampler_dtype: Literal["auto", "learner", "bfloat16", "float16"] = "auto"
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that mean nothing."""
+        if self.slots < 0:
+            raise ValueError(f"engine.slots is {self.slots}; it must be positive, or 0 to leave it to memory")
+
+
+@dataclass(frozen=True)
 class Recipe:
     """An online run: roll out, credit, update, repeat.
 
@@ -204,6 +225,7 @@ class Recipe:
         run: the run directory and its length.
         ptx: pretraining text beside the rollouts; none for none.
         allow_truncated_sampling: train although the sampler's distribution is not the learner's (law 5).
+        engine: how rollouts are computed.
     """
 
     model: ModelConfig
@@ -215,6 +237,7 @@ class Recipe:
     run: RunConfig = field(default_factory=RunConfig)
     ptx: PtxConfig | None = None
     allow_truncated_sampling: bool = False
+    engine: EngineConfig = field(default_factory=EngineConfig)
 
     def check(self) -> None:
         """Refuse combinations that cannot be meant.

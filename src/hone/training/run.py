@@ -40,6 +40,11 @@ class Run:
         return read_json_lines(self.path / "metrics.jsonl")
 
     @property
+    def exists(self) -> bool:
+        """A run has begun here."""
+        return (self.path / "config.toml").exists()
+
+    @property
     def config(self) -> dict[str, Any]:
         """The resolved recipe."""
         return read_toml(self.path / "config.toml")
