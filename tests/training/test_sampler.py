@@ -41,7 +41,12 @@ def test_auto_takes_a_copy_only_where_it_is_corrected_for_and_faster(
     policy: Any, monkeypatch: pytest.MonkeyPatch, algorithm: Any, faster: float, found: str, timed: int
 ) -> None:
     calls: list[Any] = []
-    monkeypatch.setattr(sampler, "half_pays", lambda policy: calls.append(policy) or faster)
+
+    def pays(policy: Any) -> float:
+        calls.append(policy)
+        return faster
+
+    monkeypatch.setattr(sampler, "half_pays", pays)
     assert settle(recipe_of(policy, algorithm), policy, None).engine.sampler_dtype == found
     assert len(calls) == timed
 

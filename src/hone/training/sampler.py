@@ -31,9 +31,9 @@ def settle(recipe: Recipe, policy: Policy, begun: Run | None) -> Recipe:
     """
     wanted = recipe.engine.sampler_dtype
     if wanted == "auto":
-        decided = begun.config.get("engine", {}).get("sampler_dtype") if begun is not None else None
-        found = decided or ("bfloat16" if _pays(recipe, policy) else "learner")
-        return dataclasses.replace(recipe, engine=dataclasses.replace(recipe.engine, sampler_dtype=found))
+        engine = begun.config.get("engine", {}) if begun is not None else {}
+        found = engine.get("sampler_dtype") or ("bfloat16" if _pays(recipe, policy) else "learner")
+        return dataclasses.replace(recipe, engine=EngineConfig(recipe.engine.slots, found))
     if wanted != "learner" and compute_dtype(policy.model) != torch.float32:
         raise HoneError(
             "the learner computes in half precision already",
