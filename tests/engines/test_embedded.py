@@ -13,7 +13,7 @@ from hone.core.errors import HoneError
 from hone.core.types import Completion
 from hone.engines.base import Request, Sampling
 from hone.engines.embedded import EmbeddedEngine
-from hone.engines.forward import ReferenceForward
+from hone.engines.forward import CachedForward, ReferenceForward
 
 GREEDY = Sampling(temperature=0, max_tokens=24)
 
@@ -269,3 +269,80 @@ def test_an_engine_of_a_policy_takes_its_ids_and_context() -> None:
     found = engine.generate(requests)
     assert found == expected.generate(requests)
     assert {len(r.prompt) + len(c.tokens) for r, c in zip(requests, found, strict=True) if c.stop == "length"} == {20}
+
+
+@pytest.mark.parametrize("slots", [3, 64])
+@pytest.mark.parametrize("name", ["llama", "mistral", "gemma2", "gpt2"])
+def test_a_later_turn_goes_on_from_what_was_kept(name: str, slots: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny(name)
+    kept, fresh = engine_for(model, slots=slots), engine_for(model, slots=slots)
+    run: list[int] = []
+    forward = kept._forward
+    assert isinstance(forward, CachedForward)
+    body = forward.body
+
+    def counting(ids: torch.Tensor, *rest: Any) -> torch.Tensor:
+        run.append(ids.shape[1])
+        return body(ids, *rest)
+
+    for name_of in ("session", "refresh"):
+        setattr(counting, name_of, getattr(body, name_of))
+    monkeypatch.setattr(forward, "body", counting)
+    contexts = prompts(6, seed=2)
+    for turn in range(4):
+        settings = [Sampling(max_tokens=1 + (i + turn) % 5) for i in range(6)]
+        requests = [Request(i, contexts[i], settings[i], 100 * turn + i, more=True) for i in range(6)]
+        run.clear()
+        found = kept.generate(requests)
+        plain = [Request(("plain", r.id, turn), r.prompt, r.sampling, r.key) for r in requests]
+        for one, other in zip(found, fresh.generate(plain), strict=True):
+            assert one.tokens == other.tokens and one.stop == other.stop
+            assert one.logprobs == pytest.approx(other.logprobs, abs=1e-4)
+        if turn and slots == 64:
+            assert max(run) <= 4, "only the last sampled token and the observation were run"
+        contexts = [
+            (*c, *f.tokens, *[(7 * turn + i) % 50 + 3] * (i % 4))
+            for i, (c, f) in enumerate(zip(contexts, found, strict=True))
+        ]
+
+
+def test_what_was_kept_is_dropped_when_it_is_not_the_beginning_or_the_weights_change() -> None:
+    model = tiny("llama")
+    engine = engine_for(model, slots=64)
+    forward = engine._forward
+    assert isinstance(forward, CachedForward)
+    first = [Request(i, prompt, Sampling(max_tokens=6), i, more=True) for i, prompt in enumerate(prompts(4))]
+    turns = [(*r.prompt, *c.tokens, 9) for r, c in zip(first, engine.generate(first), strict=True)]
+    assert forward._kept.tokens > 0
+    other = [Request(0, (5, *turns[0]), GREEDY, 3), Request("new", turns[1], GREEDY, 3)]
+    assert engine.generate(other) == engine_for(model, slots=64).generate(other)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.mul_(1.1)
+    again = [Request(i, turn, GREEDY, i) for i, turn in enumerate(turns)]
+    assert engine.generate(again) == engine_for(model, slots=64).generate(again), "changed weights are noticed"
+    assert forward._kept.tokens == 0
+    engine.generate(first)
+    assert forward._kept.tokens > 0
+    engine.sync(1)
+    assert forward._kept.tokens == 0
+
+
+def test_what_is_kept_and_rows_in_use_stay_within_the_slots() -> None:
+    engine = engine_for(tiny("llama"), slots=5)
+    forward = engine._forward
+    assert isinstance(forward, CachedForward)
+    kept = forward._kept
+    held: list[int] = []
+    forward.step, step = (
+        lambda *args: (held.append(kept.tokens + forward.cache.capacity * forward.cache.length), step(*args))[1],
+        forward.step,
+    )  # type: ignore[method-assign]
+    contexts = prompts(12)
+    for turn in range(3):
+        requests = [Request(i, c, Sampling(max_tokens=8), 9 * turn + i, more=True) for i, c in enumerate(contexts)]
+        found = engine.generate(requests)
+        contexts = [(*c, *f.tokens, 4) for c, f in zip(contexts, found, strict=True)]
+        longest = max(len(r.prompt) + 8 for r in requests)
+        assert max(held) <= 5 * longest
+        held.clear()

@@ -58,12 +58,15 @@ class Request:
         prompt: context ids; equal prompts are prefilled once.
         sampling: how to draw.
         key: 64-bit key of this request's noise; token n uses ``uniforms(key, n)`` (:mod:`hone.core.seeding`).
+        more: a later request of the same id may go on from this prompt and its completion: an engine may keep what
+            it knows of them. A hint; what is sampled is the same to rounding.
     """
 
     id: Hashable
     prompt: tuple[int, ...]
     sampling: Sampling
     key: int
+    more: bool = False
 
 
 class Engine(Protocol):

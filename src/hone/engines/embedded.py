@@ -119,6 +119,7 @@ class EmbeddedEngine(Engine):
             self._longest = 0
         self._longest = max((self._longest, *(len(each.request.prompt) + each.limit for each in waiting)))
         for each in waiting:
+            self._forward.resume(each.request.id, each.request.prompt)
             self._queue.setdefault(each.request.prompt, deque()).append(each)
 
     def collect(self) -> list[tuple[Hashable, Completion]]:
@@ -147,8 +148,7 @@ class EmbeddedEngine(Engine):
         return [done[i] for i in range(len(requests))]
 
     def sync(self, policy_version: int) -> None:
-        """The weights have changed: later completions carry this version. Nothing cached outlives the last
-        request.
+        """The weights have changed: later completions carry this version, and nothing that was kept is used.
 
         Raises:
             RuntimeError: requests are in flight; half their tokens would be another policy's.
@@ -156,6 +156,7 @@ class EmbeddedEngine(Engine):
         self._need_idle("sync")
         self._version = policy_version
         self._seen = []
+        self._refresh()
 
     def _collect(self) -> list[Finished]:
         finished: list[Finished] = []
@@ -165,6 +166,7 @@ class EmbeddedEngine(Engine):
             with self._sampling():
                 while not finished and (len(self._rows) or self._queue):
                     gone, done = self._step()
+                    self._keep(gone, done)
                     finished += done
                     if len(gone) or self._queue:
                         finished += self._admit(gone)
@@ -184,6 +186,15 @@ class EmbeddedEngine(Engine):
         if seen != self._seen:
             self._forward.refresh()
             self._seen = seen
+
+    def _keep(self, gone: Indices, done: Sequence[Finished]) -> None:
+        """Let the forward path keep the rows of finished requests that others may go on from."""
+        wanted = [(row, each) for row, each in zip(gone, done, strict=True) if each.waiting.request.more]
+        if wanted:
+            requests = [each.waiting.request for _, each in wanted]
+            tokens = [(*each.waiting.request.prompt, *each.tokens[:-1]) for _, each in wanted]
+            rows = np.array([row for row, _ in wanted])
+            self._forward.keep(rows, [request.id for request in requests], tokens, self.slots * self._longest)
 
     def _step(self) -> tuple[Indices, list[Finished]]:
         """One more token for every row; the rows that finished, and what they were."""
@@ -210,6 +221,7 @@ class EmbeddedEngine(Engine):
                 logits_RV = self._forward.add(rows, prompts, self._queue, self._rows.longest)
             with span("sample"):
                 gone, done = self._rows.sample(rows, logits_RV)
+            self._keep(gone, done)
             finished += done
 
     @property

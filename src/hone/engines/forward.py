@@ -5,7 +5,7 @@ Dimensions: N rows in use, R rows that join, P distinct prompts, L columns, V vo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from typing import Protocol
@@ -18,12 +18,15 @@ from torch import Tensor, nn
 from hone.engines.attend import PromptAttention, StepAttention
 from hone.engines.bodies import Body, device_of
 from hone.engines.cache import Indices, SlotCache
+from hone.engines.kept import Kept, Past, past_layers
 from hone.engines.prompts import PromptBlock
 
 Prompt = tuple[int, ...]
 
 _BLOCK_TOKENS = 2048
 """Prompts are prefilled together up to this many padded tokens (or one prompt, if that is longer)."""
+_BLOCK_COLUMNS = 16_384
+"""The most columns of a block, what was kept of earlier turns included."""
 _REFERENCE_TOKENS = 16_384
 """The reference path runs at most this many padded tokens at once."""
 
@@ -58,8 +61,21 @@ class Forward(Protocol):
     def session(self) -> AbstractContextManager[object]:
         """What must hold around the other calls."""
 
+    def keep(self, rows: Indices, ids: Sequence[Hashable], tokens: Sequence[Prompt], room: int) -> None:
+        """Keep what is known of finished rows, for requests of the same id that go on from them.
+
+        Args:
+            rows: where they are.
+            ids: of their requests.
+            tokens: of each, all but the newest.
+            room: columns that may be held in all, those of the rows in use included.
+        """
+
+    def resume(self, name: Hashable, prompt: Prompt) -> None:
+        """A prompt is about to come for a request id; what is kept of that id serves it or is dropped."""
+
     def refresh(self) -> None:
-        """The weights have changed."""
+        """The weights have changed: forget what is kept."""
 
     def clear(self) -> None:
         """Forget all rows."""
@@ -76,7 +92,7 @@ class CachedForward:
 
     def __init__(self, body: Body, *, device: torch.device, pad_id: int) -> None:
         self.body, self.device, self.pad_id = body, device, pad_id
-        self.cache = SlotCache()
+        self.cache, self._kept, self._room = SlotCache(), Kept(), 0
         self.clear()
 
     def clear(self) -> None:
@@ -85,6 +101,7 @@ class CachedForward:
         self._block = PromptBlock()
         self._block_index: dict[Prompt, int] = {}
         self._block_logits = torch.empty(0)
+        self._past: dict[Prompt, Past] = {}
 
     def session(self) -> AbstractContextManager[object]:
         """See :meth:`Forward.session`."""
@@ -92,6 +109,8 @@ class CachedForward:
 
     def refresh(self) -> None:
         """See :meth:`Forward.refresh`."""
+        self._kept.clear()
+        self._past.clear()
         self.body.refresh()
 
     def arrange(self, keep: Indices, prompts: Sequence[Prompt]) -> Indices:
@@ -115,6 +134,7 @@ class CachedForward:
             end = done + len(source)
             index_R, widths = np.array(source), np.array([len(prompt) for prompt in prompts[done:end]])
             self.cache.place(rows[done:end], self._block, index_R, widths, longest)
+            self._kept.trim(self._room - self.cache.capacity * self.cache.length)
             logits.append(self._block_logits[torch.from_numpy(index_R).to(self.device)])
             done = end
         return torch.cat(logits) if len(logits) > 1 else logits[0]
@@ -129,21 +149,51 @@ class CachedForward:
         cache.advance()
         return logits_NV
 
+    def keep(self, rows: Indices, ids: Sequence[Hashable], tokens: Sequence[Prompt], room: int) -> None:
+        """See :meth:`Forward.keep`."""
+        self._room = room
+        self._kept.add(self.cache, rows, ids, tokens, room - self.cache.capacity * self.cache.length)
+
+    def resume(self, name: Hashable, prompt: Prompt) -> None:
+        """See :meth:`Forward.resume`."""
+        past = self._kept.take(name, prompt)
+        if past is not None:
+            self._past[prompt] = past
+
     def _prefill(self, queue: Iterable[Prompt]) -> None:
         """Run the first prompts of the queue, as many as fit into a block; they replace the last block."""
         chosen: list[Prompt] = []
-        width = 0
+        width = longest = 0
         for prompt in queue:
-            if chosen and max(width, len(prompt)) * (len(chosen) + 1) > _BLOCK_TOKENS:
+            past = self._past.get(prompt)
+            if past is not None and not past.there:
+                del self._past[prompt]
+                past = None
+            if chosen and (past is None) != (chosen[0] not in self._past):
+                continue
+            fresh = len(prompt) - (len(past.tokens) if past else 0)
+            wider, longer = max(width, fresh), max(longest, len(prompt))
+            count = len(chosen) + 1
+            if chosen and (wider * count > _BLOCK_TOKENS or longer * count > _BLOCK_COLUMNS):
                 break
             chosen.append(prompt)
-            width = max(width, len(prompt))
-        ids_PL = torch.tensor([[self.pad_id] * (width - len(p)) + list(p) for p in chosen], device=self.device)
-        start_P = torch.tensor([width - len(p) for p in chosen], device=self.device)
-        position_PL = (torch.arange(width, device=self.device) - start_P[:, None]).clamp(min=0)
-        self._block = PromptBlock()
+            width, longest = wider, longer
+        pasts = [self._past.pop(prompt) for prompt in chosen if prompt in self._past]
+        known = [len(past.tokens) for past in pasts] or [0] * len(chosen)
+        fresh_P = [len(prompt) - had for prompt, had in zip(chosen, known, strict=True)]
+        ids_PQ = torch.tensor(
+            [[self.pad_id] * (width - new) + list(prompt[-new:]) for prompt, new in zip(chosen, fresh_P, strict=True)],
+            device=self.device,
+        )
+        length_P = torch.tensor([len(prompt) for prompt in chosen], device=self.device)
+        back_Q = torch.arange(width, 0, -1, device=self.device)
+        position_PQ = (length_P[:, None] - back_Q).clamp(min=0)
+        self._block = PromptBlock(past_layers(pasts, fresh_P, width) if pasts else None)
         self._block_index = {prompt: i for i, prompt in enumerate(chosen)}
-        self._block_logits = self.body(ids_PL, position_PL, self._block, PromptAttention(start_P, width, width))
+        attend = PromptAttention(longest - length_P, width, longest)
+        self._block_logits = self.body(ids_PQ, position_PQ, self._block, attend)
+        for past in pasts:
+            self._kept.release(past)
 
 
 class ReferenceForward:
@@ -166,6 +216,12 @@ class ReferenceForward:
 
     def refresh(self) -> None:
         """See :meth:`Forward.refresh`."""
+
+    def keep(self, rows: Indices, ids: Sequence[Hashable], tokens: Sequence[Prompt], room: int) -> None:
+        """Nothing is known that a whole row does not say."""
+
+    def resume(self, name: Hashable, prompt: Prompt) -> None:
+        """See :meth:`keep`."""
 
     def arrange(self, keep: Indices, prompts: Sequence[Prompt]) -> Indices:
         """See :meth:`Forward.arrange`."""

@@ -68,6 +68,7 @@ class FusedBody:
         self.activate: Callable[[Tensor], Tensor] = base.model.layers[0].mlp.act_fn
         self.epsilon: float = base.model.norm.variance_epsilon
         self.layers = [Layer(scaling=1.0, window=_window(layer.self_attn)) for layer in base.model.layers]
+        self.rotation = _rotation(base, self.size, max_length)
         self.refresh()
 
     def session(self) -> AbstractContextManager[object]:
@@ -81,13 +82,6 @@ class FusedBody:
             self.embedding = body.embed_tokens.weight
             self.fused = [self._fuse(layer) for layer in body.layers]
             self.head = (self.base.lm_head.weight * body.norm.weight).to(self.dtype)
-            device = self.embedding.device
-            position_1T = torch.arange(self.max_length, device=device)[None]
-            cos, sin = body.rotary_emb(torch.zeros(1, 1, 1, device=device), position_1T)
-            half = self.size // 2
-            if cos.shape[-1] != self.size:
-                raise TypeError("only a part of each head is rotated")
-            self.rotation = torch.complex(cos[0, :, :half].float().contiguous(), sin[0, :, :half].float().contiguous())
 
     def __call__(self, ids_NQ: Tensor, position_NQ: Tensor, cache: Cache, attend: Attention) -> Tensor:
         """See :class:`hone.engines.bodies.Body`."""
@@ -145,6 +139,16 @@ class FusedBody:
         """Output rows of a projection reordered so that the two halves of each head alternate."""
         heads = rows.view(-1, 2, self.size // 2, *rows.shape[1:])
         return heads.transpose(1, 2).reshape(rows.shape)
+
+
+def _rotation(base: Any, size: int, length: int) -> Tensor:
+    """[length, size/2] complex: what turns a pair of numbers at each position."""
+    device = base.model.embed_tokens.weight.device
+    with torch.no_grad():
+        cos, sin = base.model.rotary_emb(torch.zeros(1, 1, 1, device=device), torch.arange(length, device=device)[None])
+    if cos.shape[-1] != size:
+        raise TypeError("only a part of each head is rotated")
+    return torch.complex(cos[0, :, : size // 2].float().contiguous(), sin[0, :, : size // 2].float().contiguous())
 
 
 def _window(attention: Any) -> int | None:

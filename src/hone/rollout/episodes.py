@@ -152,11 +152,11 @@ class _Player:
         return False
 
     def _submit(self, indices: Sequence[int], running: Sequence[_Running]) -> None:
-        requests = []
+        requests, more = [], not self.task.single_turn
         for i in indices:
             start, turn = running[i].start, len(running[i].turns)
             noise = key(*self.noise, start.group, start.sample, turn)
-            requests.append(Request(i, tuple(running[i].context), self.sampling, noise))
+            requests.append(Request(i, tuple(running[i].context), self.sampling, noise, more))
         self.engine.submit(requests)
 
     def _act(self, acted: Sequence[tuple[int, Completion, str]], running: Sequence[_Running]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from typing import Any
 
 import torch
 
@@ -30,8 +31,8 @@ def settle(recipe: Recipe, policy: Policy, begun: Run | None) -> Recipe:
     """
     wanted = recipe.engine.sampler_dtype
     if wanted == "auto":
-        engine = begun.config.get("engine", {}) if begun is not None else {}
-        found = engine.get("sampler_dtype") or ("bfloat16" if _pays(recipe, policy) else "learner")
+        written: Any = begun.config.get("engine", {}).get("sampler_dtype") if begun is not None else None
+        found: Any = written or ("bfloat16" if _pays(recipe, policy) else "learner")
         return dataclasses.replace(recipe, engine=EngineConfig(recipe.engine.slots, found))
     if wanted != "learner" and compute_dtype(policy.model) != torch.float32:
         raise HoneError(
