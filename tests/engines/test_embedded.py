@@ -328,16 +328,18 @@ def test_what_was_kept_is_dropped_when_it_is_not_the_beginning_or_the_weights_ch
     assert forward._kept.tokens == 0
 
 
-def test_what_is_kept_and_rows_in_use_stay_within_the_slots() -> None:
+def test_what_is_kept_and_rows_in_use_stay_within_the_slots(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = engine_for(tiny("llama"), slots=5)
     forward = engine._forward
     assert isinstance(forward, CachedForward)
-    kept = forward._kept
     held: list[int] = []
-    forward.step, step = (
-        lambda *args: (held.append(kept.tokens + forward.cache.capacity * forward.cache.length), step(*args))[1],
-        forward.step,
-    )  # type: ignore[method-assign]
+    step = forward.step
+
+    def watching(*args: Any) -> torch.Tensor:
+        held.append(forward._kept.tokens + forward.cache.capacity * forward.cache.length)
+        return step(*args)
+
+    monkeypatch.setattr(forward, "step", watching)
     contexts = prompts(12)
     for turn in range(3):
         requests = [Request(i, c, Sampling(max_tokens=8), 9 * turn + i, more=True) for i, c in enumerate(contexts)]
