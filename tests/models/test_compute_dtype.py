@@ -87,12 +87,19 @@ def one_row(tokens_1T: Tensor) -> Batch:
     return dataclasses.replace(ragged((length,)), tokens=tokens_1T, sampled=torch.zeros(1, length, dtype=torch.bool))
 
 
-def test_keys_and_values_are_kept_in_the_compute_dtype(tmp_path: Path) -> None:
-    engine = EmbeddedEngine.of(both(tmp_path)[1], slots=2)
+@pytest.mark.parametrize(
+    ("architecture", "dtype"),
+    [
+        pytest.param("gpt_neox", torch.bfloat16, id="the compute dtype"),
+        pytest.param("llama", torch.float32, id="float32 where attention is float32, in the fused way"),
+    ],
+)
+def test_what_keys_and_values_are_kept_in(tmp_path: Path, architecture: str, dtype: torch.dtype) -> None:
+    engine = EmbeddedEngine.of(both(tmp_path, architecture)[1], slots=2)
     engine.submit([Request(i, (3, 4), Sampling(max_tokens=4 + 4 * i, min_tokens=4 + 4 * i), i) for i in range(2)])
     assert [name for name, _ in engine.collect()] == [0]
     layer = engine._forward.cache.layers[0]  # type: ignore[attr-defined]
-    assert layer.keys.dtype == layer.values.dtype == torch.bfloat16
+    assert layer.keys.dtype == layer.values.dtype == dtype
 
 
 def test_a_small_step_moves_the_weights(tmp_path: Path) -> None:

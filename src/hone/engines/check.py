@@ -85,7 +85,8 @@ def choose(model: nn.Module, *, pad_id: int, max_length: int | None, dtype: torc
 def _bodies(model: nn.Module, max_length: int | None, dtype: torch.dtype | None) -> list[Callable[[], Body]]:
     """The ways to run a model that may be right, fastest first; made inside the narrowed window."""
     makers: list[Callable[[], Body]] = []
-    if max_length is not None and sum(p.numel() for p in model.parameters()) <= _FUSED:
+    small = sum(p.numel() for p in model.parameters()) <= _FUSED
+    if small and max_length is not None and device_of(model).type == "cpu":
         makers.append(partial(FusedBody, model, dtype or compute_dtype(model), max_length))
     if dtype is not None:
         return [*makers, partial(CopiedBody, model, dtype)] if switchable(model) else makers
