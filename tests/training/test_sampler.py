@@ -25,8 +25,8 @@ def policy() -> Any:
     return tiny()
 
 
-def recipe_of(policy: Any, algorithm: Any, **engine: Any) -> Recipe:
-    return Recipe(policy.config, None, algorithm, engine=EngineConfig(**engine))
+def recipe_of(policy: Any, algorithm: Any, slots: int = 0, sampler_dtype: Any = "auto") -> Recipe:
+    return Recipe(policy.config, None, algorithm, engine=EngineConfig(slots, sampler_dtype))
 
 
 @pytest.mark.parametrize(

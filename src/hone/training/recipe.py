@@ -199,11 +199,12 @@ class EngineConfig:
         sampler_dtype: what sampling computes in. "learner" is the learner's own weights and dtype; any other is a copy
             of the weights, cast after every update, whose log-probabilities differ from the learner's by about 1e-2.
             "auto" is "bfloat16" where the algorithm corrects for that (``tis`` or ``mis``), the learner computes in
-            float32 and the copy is found faster at start-up, else "learner"; config.toml holds what was found.
+            float32 and the copy is found faster at start-up, else "learner"; config.toml holds what was found. It is
+            not the default because a clock decides: two runs of one recipe may then differ.
     """
 
     slots: int = 0
-    sampler_dtype: Literal["auto", "learner", "bfloat16", "float16"] = "auto"
+    sampler_dtype: Literal["learner", "auto", "bfloat16", "float16"] = "learner"
 
     def __post_init__(self) -> None:
         """Refuse sizes that mean nothing."""
