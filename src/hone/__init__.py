@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from hone.envs.tasks.questions import Questions as Questions
     from hone.models.policy import load as load
     from hone.training.api import train as train
+
+# Threads that wait for each other sleep instead of spinning: beside another busy process a spinning thread takes the
+# core that the one it waits for needs. It is read when torch is imported, so it has no effect after that.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 _HOME = {
     "A2C": "hone.algorithms.a2c",

@@ -41,7 +41,7 @@ def flat_layout(model: nn.Module, tokens_BT: Tensor, length_B: Tensor, layout: L
     Raises:
         HoneError: ``layout`` insists on a layout that this model cannot be trusted with.
     """
-    if layout == "padded" or not _usable(model, layout):
+    if not computes_flat(model, layout):
         return None
     flat = flat_of(tokens_BT, length_B, share=layout != "packed")
     return None if layout == "auto" and len(flat) > PAYS * tokens_BT.numel() else flat
@@ -49,7 +49,12 @@ def flat_layout(model: nn.Module, tokens_BT: Tensor, length_B: Tensor, layout: L
 
 def computes_flat(model: nn.Module, layout: Layout) -> bool:
     """Whether padding and shared beginnings cost nothing, as far as this model and the wish are concerned."""
-    return layout != "padded" and _usable(model, layout)
+    return layout != "padded" and not (layout == "auto" and _unfused(model)) and _usable(model, layout)
+
+
+def _unfused(model: nn.Module) -> bool:
+    """Whether the pieces' attention would be plain tensor operations while the padded one has a kernel."""
+    return str(inner(model).get_input_embeddings().weight.device.type) != "cpu"
 
 
 def run_flat(model: nn.Module, flat: Flat) -> Forward:
