@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 import subprocess
 import sys
@@ -272,3 +273,25 @@ def test_names_that_a_database_cannot_hold_are_mended(database: str) -> None:
     (found,) = store.labels()
     assert isinstance(found, Rating) and (found.annotator, found.answer.model) == ("a�n", "m�?")
     store.close()
+
+
+def test_many_at_once_are_stored_as_one_by_one(tmp_path: Path) -> None:
+    rng = random.Random(0)
+    answers = [Answer(f"answer {i}", f"m{i % 2}") for i in range(4)]
+    entries = []
+    for _ in range(300):
+        chosen, rejected = rng.sample(answers, 2)
+        label = Comparison(f"p{rng.randrange(5)}", chosen, rejected, annotator=rng.choice(["ann", "bob"]))
+        shown = (0, 1) if rng.random() < 0.5 else (1, 0)
+        item = f"item {rng.randrange(60)}" if rng.random() < 0.7 else ""
+        entries.append(Entry(label, f"id {rng.randrange(200)}", item, shown, "2026"))
+    single, many = FeedbackStore(tmp_path / "single.db"), FeedbackStore(tmp_path / "many.db")
+    # An id whose first label was refused is not tried again by its second: both stores are given the first alone.
+    first: dict[str, Entry] = {}
+    for e in entries:
+        first.setdefault(e.id, e)
+    new = [single.add(e) for e in first.values()]
+    assert many.add_many(entries) == sum(new) < len(first)
+    assert many.entries() == single.entries()
+    single.close()
+    many.close()

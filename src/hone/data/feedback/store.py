@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,8 +13,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from hone.core.errors import HoneError
-from hone.core.feedback import Answer, Comparison, Label, Rating, Text, author, comparisons_of
-from hone.data.feedback.entries import KINDS, Entry, digest, make_label, now, parts
+from hone.core.feedback import Answer, Comparison, Label, author, comparisons_of
+from hone.data.feedback.entries import Entry, digest, make_label, now, parts
+from hone.data.feedback.rows import from_json, insert_once, insert_or_nothing, label_columns, storable, to_json
 from hone.data.feedback.schema import (
     ANSWERS,
     LABEL_ANSWERS,
@@ -27,6 +27,9 @@ from hone.data.feedback.schema import (
     shown_name,
     writing,
 )
+
+BATCH = 200
+"""Labels that go into the database in one statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +74,14 @@ class FeedbackStore:
 
     def add_many(self, entries: Iterable[Entry]) -> int:
         """Store labels in one transaction, all or none; returns how many were new."""
-        rows = list(entries)
+        first: dict[str, Entry] = {}
+        for entry in entries:
+            first.setdefault(entry.id, entry)
+        rows = list(first.values())
+        if "" in first:
+            raise HoneError("a label without an id cannot be stored", do="give each submission an id of its own")
         with self._turn, self._errors(), writing(self.engine) as connection:
-            return sum(self._insert(connection, entry) for entry in rows)
+            return sum(self._insert(connection, rows[i : i + BATCH]) for i in range(0, len(rows), BATCH))
 
     def undo(self, annotator: str) -> Entry | None:
         """Take back an annotator's latest standing label of the page; it stays in the database, marked.
@@ -153,58 +161,38 @@ class FeedbackStore:
                 verdict.answers.append((answer, author(model, checkpoint), rank))
         return list(found.values())
 
-    def _insert(self, connection: sa.Connection, entry: Entry) -> int:
-        label = entry.label
-        if not entry.id:
-            raise HoneError("a label without an id cannot be stored", do="give each submission an id of its own")
-        prompt_digest = digest(label.prompt)
-        prompt_id = self._once(connection, PROMPTS, [{"digest": prompt_digest, "content": _json(label.prompt)}])[0]
-        answers = [answer for answer, _ in parts(label)]
-        rows = [
+    def _insert(self, connection: sa.Connection, entries: Sequence[Entry]) -> int:
+        prompts = [{"digest": digest(entry.label.prompt), "content": to_json(entry.label.prompt)} for entry in entries]
+        prompt_ids = insert_once(connection, PROMPTS, prompts)
+        answers = [
             {
-                "digest": digest(prompt_digest, a.text, a.model, a.checkpoint),
-                "prompt_id": prompt_id,
-                "content": _json(a.text),
-                "model": _name(a.model),
-                "checkpoint": _name(a.checkpoint),
+                "digest": digest(prompt["digest"], a.text, a.model, a.checkpoint),
+                "prompt_id": prompt_ids[prompt["digest"]],
+                "content": to_json(a.text),
+                "model": storable(a.model),
+                "checkpoint": storable(a.checkpoint),
             }
-            for a in answers
+            for entry, prompt in zip(entries, prompts, strict=True)
+            for a, _ in parts(entry.label)
         ]
-        answer_ids = self._once(connection, ANSWERS, rows)
-        rating = label if isinstance(label, Rating) else None
-        values = {
-            "submission": entry.id,
-            "kind": KINDS[type(label)],
-            "prompt_id": prompt_id,
-            "annotator": _name(label.annotator),
-            "item": entry.item,
-            "created": entry.created or now(),
-            "undone": entry.undone or None,
-            "thumb": rating.thumb if rating else None,
-            "score": rating.score if rating else None,
-            "margin": label.margin if isinstance(label, Comparison) else None,
-        }
-        insert = _insert_or_nothing(connection, LABELS).values(values).returning(LABELS.c.id)
-        label_id = connection.execute(insert).scalar_one_or_none()
-        if label_id is None:
-            return 0
-        shown = entry.shown or (None,) * len(answers)
-        links = [
-            {"label_id": label_id, "place": i, "answer_id": answer_ids[i], "rank": rank, "shown": shown[i]}
-            for i, (_, rank) in enumerate(parts(label))
+        answer_ids = insert_once(connection, ANSWERS, answers) if answers else {}
+        rows = [
+            {**label_columns(entry), "prompt_id": prompt_ids[prompt["digest"]]}
+            for entry, prompt in zip(entries, prompts, strict=True)
         ]
+        insert = insert_or_nothing(connection, LABELS, rows).returning(LABELS.c.submission, LABELS.c.id)
+        new = {row.submission: row.id for row in connection.execute(insert)}
+        links, place_of = [], iter(answers)
+        for entry in entries:
+            label_id = new.get(entry.id)
+            for i, (_, rank) in enumerate(parts(entry.label)):
+                answer_id = answer_ids[str(next(place_of)["digest"])]
+                shown = entry.shown[i] if entry.shown else None
+                link = {"label_id": label_id, "place": i, "answer_id": answer_id, "rank": rank, "shown": shown}
+                links += [link] if label_id is not None else []
         if links:
             connection.execute(LABEL_ANSWERS.insert(), links)
-        return 1
-
-    def _once(self, connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> list[int]:
-        """Ids of rows that are inserted unless they are there; in one order always, so that no two writers deadlock."""
-        for row in sorted(rows, key=lambda row: str(row["digest"])):
-            connection.execute(_insert_or_nothing(connection, table).values(row))
-        wanted = [row["digest"] for row in rows]
-        query = sa.select(table.c.digest, table.c.id).where(table.c.digest.in_(wanted))
-        found = {row.digest: row.id for row in connection.execute(query)}
-        return [found[name] for name in wanted]
+        return len(new)
 
     def _read(self, connection: sa.Connection, condition: Any) -> Iterator[Entry]:
         joined = (
@@ -227,8 +215,8 @@ class FeedbackStore:
             rows = answers.get(row.id, [])
             label = make_label(
                 row.kind,
-                _text(row.content),
-                tuple(Answer(_text(a.content), a.model, a.checkpoint) for a in rows),
+                from_json(row.content),
+                tuple(Answer(from_json(a.content), a.model, a.checkpoint) for a in rows),
                 tuple(a.rank for a in rows),
                 row.annotator,
                 row.thumb,
@@ -244,33 +232,3 @@ class FeedbackStore:
             yield
         except (sa.exc.SQLAlchemyError, sqlite3.Error) as error:  # the latter while a connection is being prepared
             raise database_error(error, self.where) from error
-
-
-def _insert_or_nothing(connection: sa.Connection, table: sa.Table) -> Any:
-    if connection.dialect.name == "postgresql":
-        from sqlalchemy.dialects.postgresql import insert
-
-        return insert(table).on_conflict_do_nothing()
-    from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-
-    return sqlite_insert(table).on_conflict_do_nothing()
-
-
-def _name(text: str) -> str:
-    """A name as any database can hold it: without NUL and half surrogate pairs."""
-    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
-
-
-def _json(text: Text) -> str:
-    value = text if isinstance(text, str) else [dict(m) for m in text]
-    found = json.dumps(value, ensure_ascii=False, sort_keys=True)
-    try:
-        found.encode()
-    except UnicodeEncodeError:  # half of a surrogate pair, which a model's bytes may decode to
-        return json.dumps(value, sort_keys=True)
-    return found
-
-
-def _text(content: str) -> Text:
-    value = json.loads(content)
-    return value if isinstance(value, str) else tuple(value)
