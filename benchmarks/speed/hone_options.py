@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import typing
 from typing import Any
@@ -12,7 +11,7 @@ def layouts() -> dict[str, dict[str, Any]]:
     """Arguments of ``update`` for each layout of a training step, by a label; the default alone where there is one."""
     from hone.training.update import update
 
-    found = {"": {}}
+    found: dict[str, dict[str, Any]] = {"": {}}
     parameter = inspect.signature(update).parameters.get("layout")
     if parameter is None:
         return found
@@ -21,10 +20,3 @@ def layouts() -> dict[str, dict[str, Any]]:
         if isinstance(name, str) and name != parameter.default:
             found[f", {name}"] = {"layout": name}
     return found
-
-
-def batch_options() -> set[str]:
-    """Keys of a recipe's ``[batch]``."""
-    from hone.training.recipe import BatchConfig
-
-    return {f.name for f in dataclasses.fields(BatchConfig)}

@@ -54,7 +54,7 @@ def _slots(profile: Profile, policy: Policy) -> Iterator[Advice]:
         1 - _per_row(fit, profile.rows * wider / profile.slots) / _per_row(fit, profile.rows)
     )
     yield Advice(
-        "engine slots (EmbeddedEngine.of(policy, slots=…))",
+        "engine.slots",
         f"{profile.slots} → {wider}",
         gain / profile.seconds,
         f"{_said(fit)}; costs cache memory in proportion",
