@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hone.models.prefixes import common_prefixes, tree_of
@@ -17,6 +17,7 @@ def padded(rows: list[list[int]], filler: int) -> tuple[np.ndarray, np.ndarray]:
     return tokens, np.array([len(row) for row in rows])
 
 
+@settings(deadline=None)
 @given(rows=rows_, share=st.booleans(), together=st.sampled_from([1, 4, 64]), filler=st.integers(0, 2))
 def test_every_token_sees_its_own_row_and_nothing_else(
     rows: list[list[int]], share: bool, together: int, filler: int
@@ -51,6 +52,7 @@ def test_a_branching_that_saves_little_is_not_made() -> None:
     assert len(tree.tokens) == 100 + 3 * 90 and [len(node.children) for node in tree.roots] == [3]
 
 
+@settings(deadline=None)
 @given(rows=rows_)
 def test_common_prefixes_are_those_of_neighbours(rows: list[list[int]]) -> None:
     order, common = common_prefixes(*padded(rows, 1))

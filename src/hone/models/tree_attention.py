@@ -134,7 +134,8 @@ def _capped(softcap: float | None) -> Kernel:
     ) -> tuple[Tensor, Tensor]:
         rows, heads, queries, width = q.shape
         groups, length = k.shape[1], k.shape[2]
-        scores = (q.reshape(rows, groups, -1, width) @ k.transpose(-1, -2)).float() * scaling
+        wide = torch.promote_types(q.dtype, torch.float32)
+        scores = (q.reshape(rows, groups, -1, width) @ k.transpose(-1, -2)).to(wide) * scaling
         if softcap is not None:
             scores = torch.tanh(scores / softcap) * softcap
         scores = scores.view(rows, heads, queries, length)
