@@ -15,10 +15,10 @@ def preference_charts(evaluations: Mapping[str, Mapping[str, Any]]) -> list[str]
     """SVG of every evaluation's calibration curve and length-bias bars; [] where none is of a reward model."""
     drawn = []
     for name, found in evaluations.items():
-        if isinstance(found.get("calibration"), list) and found["calibration"]:
-            drawn.append(
-                figure_to_svg(calibration_chart(found["calibration"], f"Calibration ({name})"), f"calibration {name}")
-            )
+        if not isinstance(found.get("calibration"), list):
+            continue  # of a policy, whose "length" is something else
+        figure = calibration_chart(found["calibration"], f"Calibration ({name})")
+        drawn.append(figure_to_svg(figure, f"calibration {name}"))
         if isinstance(found.get("length"), Mapping):
             drawn.append(figure_to_svg(length_chart(found["length"], f"Length ({name})"), f"length {name}"))
     return drawn

@@ -40,9 +40,9 @@ from hone.training.reward import FeedbackConfig, RewardRecipe
 from hone.training.run import Run
 
 TASK = Reviews()
-SIZES = (32, 128, 512, 1536)
+SIZES = (32, 128, 512, 1024)
 """Prompts whose four answers a person ranked: six comparisons each."""
-ANSWERS, STRANGERS, HELD_OUT, PASSES = 4, 1024, 300, 6
+ANSWERS, STRANGERS, HELD_OUT, PASSES = 4, 768, 300, 4
 ARMS = ("pairs", "regression", "pretrained")
 
 NOTES = (
