@@ -21,6 +21,7 @@ _ORDER = [
     "sft",
     "reward",
     "prefer",
+    "distill",
     "train",
     "profile",
     "eval",

@@ -35,6 +35,7 @@ class Batch:
         truncated: [B] bool, the row's last completion met its token limit instead of ending; None where nobody knows.
         old_logprob, ref_logprob, value, advantage, returns: [B,T], added by :meth:`with_` when an algorithm needs
             them; ``returns`` is what the value is to become.
+        teacher_ids, teacher_logprob: [B,T,K], a teacher's likeliest tokens in the place of each token, added likewise.
     """
 
     tokens: Tensor
@@ -55,6 +56,8 @@ class Batch:
     value: Tensor | None = None
     advantage: Tensor | None = None
     returns: Tensor | None = None
+    teacher_ids: Tensor | None = None
+    teacher_logprob: Tensor | None = None
 
     def __len__(self) -> int:
         return int(self.tokens.shape[0])
@@ -75,7 +78,7 @@ class Batch:
         """The given rows (int64 or bool index), cut to their longest real length."""
         columns = {name: column[index] for name, column in self._columns().items()}
         width = max(int(columns["mask"].sum(-1).max()), 1) if len(columns["mask"]) else 1
-        cut = {name: c[:, :width] if c.dim() == 2 else c for name, c in columns.items()}
+        cut = {name: c[:, :width] if c.dim() > 1 else c for name, c in columns.items()}
         return Batch(**cut)
 
     def to(self, device: torch.device | str) -> Batch:

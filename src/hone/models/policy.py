@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from hone.core.batch import Batch
 from hone.core.errors import HoneError, nearest
@@ -30,6 +30,7 @@ from hone.models.precision import compute_in
 from hone.models.reading import adapter_base, locate, quiet, read_config, read_model, read_tokenizer
 from hone.models.score import Scores, score
 from hone.models.special import end_ids, ensure_pad
+from hone.models.teacher import teach
 
 
 class Policy:
@@ -194,6 +195,11 @@ class Reference:
         off = self.model.disable_adapter() if self.switched_off else contextlib.nullcontext()
         with torch.no_grad(), off:
             return score(self.model, batch, needs=needs - {"value"}, temperature=temperature, layout=layout)
+
+    def teach(self, batch: Batch, top_k: int, micro: Iterable[Tensor]) -> Batch:
+        """:func:`hone.models.teacher.teach` by the frozen policy."""
+        with self.model.disable_adapter() if self.switched_off else contextlib.nullcontext():
+            return teach(self.model, batch, top_k, micro)
 
 
 def load(path_or_config: str | Path | ModelConfig, **overrides: Any) -> Policy:

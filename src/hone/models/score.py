@@ -40,6 +40,7 @@ class Scores:
         entropy: [B,T] float32 entropy of the distribution token t was drawn from, or None; 0 as above.
         value: [B,T] float32 value of the state before token t, or None; 0 as above.
         last_value: [B] float32 value of the state after a row's last token (for bootstrapping), or None.
+        teacher: [B,T,K] float32 log-probability of the batch's ``teacher_ids`` in the place of token t, or None.
         row_score: [B] float32 what a reward model makes of the row (:mod:`hone.models.reward`), or None.
     """
 
@@ -47,6 +48,7 @@ class Scores:
     entropy: Tensor | None = None
     value: Tensor | None = None
     last_value: Tensor | None = None
+    teacher: Tensor | None = None
     row_score: Tensor | None = None
 
     def need(self, column: str) -> Tensor:
@@ -78,7 +80,7 @@ def score(
     Args:
         policy: the policy, or a causal language model.
         batch: rows of tokens.
-        needs: what to compute besides log-probabilities: "entropy", "value"; other names are ignored.
+        needs: what to compute besides log-probabilities: "entropy", "value", "teacher"; other names are ignored.
         temperature: the sampler's; 0 (greedy) scores at temperature 1.
         value_head: by default the policy's own.
         layout: of the rows in the forward pass; it changes what is computed twice, not the result.
@@ -101,17 +103,19 @@ def score(
         with checkpointed(model):
             run, index_BT = _run(model, batch, scored_BT, last_B if "value" in needs else None, layout)
         states, before_N = run.states.flatten(0, 1), index_BT[row_N, at_N - 1]
-        logprob_N, entropy_N = _token_scores(
+        others_NK = batch.need("teacher_ids")[row_N, at_N] if "teacher" in needs else None
+        logprob_N, entropy_N, others_NK = _token_scores(
             states[before_N],
             batch.tokens[row_N, at_N],
             run.head,
             inner(model).config.get_text_config().vocab_size,
             temperature or 1.0,
             "entropy" in needs,
+            others_NK,
         )
 
     def spread(x_N: Tensor) -> Tensor:
-        zeros = torch.zeros(batch.tokens.shape, device=x_N.device)
+        zeros = torch.zeros((*batch.tokens.shape, *x_N.shape[1:]), device=x_N.device)
         return zeros.index_put((row_N, at_N), x_N)
 
     value = last_value = None
@@ -120,7 +124,8 @@ def score(
         hidden = run.hidden.flatten(0, 1)
         value = spread(value_head(hidden[before_N]))
         last_value = value_head(hidden[index_BT.gather(1, last_B[:, None]).squeeze(1)])
-    return Scores(spread(logprob_N), None if entropy_N is None else spread(entropy_N), value, last_value)
+    entropy = None if entropy_N is None else spread(entropy_N)
+    return Scores(spread(logprob_N), entropy, value, last_value, None if others_NK is None else spread(others_NK))
 
 
 def _run(
@@ -161,21 +166,28 @@ def _token_scores(
     vocabulary: int,
     temperature: float,
     entropy: bool,
-) -> tuple[Tensor, Tensor | None]:
-    """Log-probability and entropy [N] of tokens, a chunk of logits at a time."""
+    others_NK: Tensor | None = None,
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Log-probability and entropy [N] of tokens, and log-probabilities [N,K] of others, a chunk of logits at a time."""
 
-    def one(state: Tensor, token: Tensor) -> tuple[Tensor, Tensor]:
+    def one(state: Tensor, token: Tensor, others: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         logits = head(state).float()
         logits = logits if temperature == 1 else logits / temperature
-        if not entropy:
-            return -F.cross_entropy(logits, token, reduction="none"), logits.new_zeros(0)
+        nothing = logits.new_zeros(0)
+        if not entropy and others is None:
+            return -F.cross_entropy(logits, token, reduction="none"), nothing, nothing
         logp = torch.log_softmax(logits, -1)
-        return logp.gather(-1, token[:, None]).squeeze(-1), -(logp.exp() * logp).sum(-1)
+        spread = -(logp.exp() * logp).sum(-1) if entropy else nothing
+        rest = nothing if others is None else logp.gather(-1, others)
+        return logp.gather(-1, token[:, None]).squeeze(-1), spread, rest
 
     step = max(_CHUNK.get(state_ND.device.type, 1 << 24) // vocabulary, 1)
-    chunks = list(zip(torch.split(state_ND, step), torch.split(token_N, step), strict=True))
+    parts_N = list(torch.split(token_N, step))
+    others = [None] * len(parts_N) if others_NK is None else list(torch.split(others_NK, step))
+    chunks = list(zip(torch.split(state_ND, step), parts_N, others, strict=True))
     if len(chunks) == 1 or not torch.is_grad_enabled():
         parts = [one(*chunk) for chunk in chunks]
     else:
         parts = [checkpoint(one, *chunk, use_reentrant=False, preserve_rng_state=False) for chunk in chunks]
-    return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts]) if entropy else None
+    joined = [torch.cat([part[i] for part in parts]) for i in range(3)]
+    return joined[0], joined[1] if entropy else None, None if others_NK is None else joined[2]

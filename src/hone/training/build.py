@@ -7,6 +7,7 @@ from typing import Any
 
 from hone.core.config import build, build_named
 from hone.core.errors import HoneError
+from hone.training.distilling import DistillRecipe
 from hone.training.fit import FitRecipe, SftRecipe
 from hone.training.preferences import PreferRecipe
 from hone.training.recipe import PACKAGES, Recipe
@@ -64,6 +65,25 @@ def prefer_recipe_from(values: Mapping[str, Any], where: str = "recipe") -> Pref
             values["algorithm"], PACKAGES["algorithm"], "algorithm", f"{where} [algorithm]"
         )
     return build(PreferRecipe, values, where)
+
+
+def distill_recipe_from(values: Mapping[str, Any], where: str = "recipe") -> DistillRecipe:
+    """A recipe of context distillation from the tables of a TOML file.
+
+    Raises:
+        HoneError: a missing table, an unknown key or name, a value that is refused.
+    """
+    for part, do in (("data", "give data.source, a file of prompts"), ("model", "give model.path")):
+        if not isinstance(values.get(part), Mapping):
+            raise HoneError(f"the recipe has no [{part}]", where=where, do=do)
+    if not isinstance(values.get("guidelines"), str):
+        raise HoneError("there are no guidelines", where=where, do='give guidelines = "..."')
+    values = _with_task(values, "data", where)
+    if isinstance(values.get("algorithm"), Mapping):
+        values["algorithm"] = build_named(
+            values["algorithm"], PACKAGES["algorithm"], "algorithm", f"{where} [algorithm]"
+        )
+    return build(DistillRecipe, values, where)
 
 
 def fit_recipe_from(values: Mapping[str, Any], where: str = "recipe") -> FitRecipe:

@@ -72,7 +72,7 @@ class FitLoop:
         self.recipe, self.learner, self.examples, self.held_out = recipe, learner, examples, held_out
         self.session = Session(run, learner, recipe.algorithm, recipe.optimiser, recipe.run)
         self.reference: Reference | None = None
-        if "ref_logprob" in recipe.algorithm.needs:
+        if recipe.algorithm.needs & {"ref_logprob", "teacher"}:
             assert isinstance(learner, Policy)
             self.reference = learner.reference()
 
@@ -109,7 +109,10 @@ class FitLoop:
         """A batch with the columns its algorithm needs, computed once before it is cut, and its metrics."""
         batch = pad_examples(examples, self.learner.pad_id).to(self.learner.device)
         needs, size = self.recipe.algorithm.needs, self.recipe.micro_tokens
-        if self.reference is not None:
+        if self.reference is not None and "teacher" in needs:
+            micro = micro_batches(batch, "row", size)
+            batch = self.reference.teach(batch, self.recipe.algorithm.top_k, micro)
+        if self.reference is not None and "ref_logprob" in needs:
             batch = batch.with_(ref_logprob=logprobs(self.reference, batch, size))
         if "old_logprob" in needs:
             batch = batch.with_(old_logprob=logprobs(self.learner, batch, size))
