@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import pwd
 import shutil
@@ -51,6 +52,7 @@ def server() -> Iterator[str]:
                 stderr=log,
                 env=environment,
                 cwd=folder,
+                preexec_fn=_die_with_the_tests,
                 **run,  # type: ignore[call-overload]
             )
         _wait(folder, process)
@@ -69,6 +71,11 @@ def new_database(socket: str, name: str) -> str:
     with psycopg.connect(host=socket, user="hone", dbname="postgres", autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{name}"'.encode())
     return f"postgresql://hone@/{name}?host={socket}"
+
+
+def _die_with_the_tests() -> None:
+    """A test process that is killed takes its server along (Linux: PR_SET_PDEATHSIG is 1)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGQUIT)
 
 
 def _unprivileged() -> str | None:
