@@ -8,6 +8,7 @@ from typing import Any, Literal
 from hone.core.errors import HoneError
 from hone.engines.base import Sampling
 from hone.models.config import Layout, ModelConfig, ValueConfig
+from hone.training.pretraining import PtxConfig as PtxConfig
 
 PACKAGES = {"task": "hone.envs.tasks", "algorithm": "hone.algorithms", "grader": "hone.envs.graders"}
 """Where the short names of a recipe's named tables are looked up."""
