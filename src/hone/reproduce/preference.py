@@ -42,7 +42,7 @@ from hone.training.run import Run
 TASK = Reviews()
 SIZES = (32, 128, 512, 1024)
 """Prompts whose four answers a person ranked: six comparisons each."""
-ANSWERS, STRANGERS, HELD_OUT, PASSES = 4, 768, 300, 4
+ANSWERS, STRANGERS, HELD_OUT, PASSES = 4, 768, 600, 6
 ARMS = ("pairs", "regression", "pretrained")
 
 NOTES = (
