@@ -217,7 +217,7 @@ def huge(): return 10**5000
 
 @needs_sandbox
 def test_the_tests_own_faults_are_failures_and_those_of_programs_never(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hone.envs.sandbox.judge._GRACE", 0.5)
+    monkeypatch.setattr("hone.envs.sandbox.judge._GRACE", 2.0)
     cases = {
         "assert double(2) == four": "",  # a name that nobody defines: the program should have
         "import nonsense\nassert double(2) == 4": "ModuleNotFoundError",

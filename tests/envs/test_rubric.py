@@ -85,9 +85,9 @@ def test_mistakes_in_a_table_are_named() -> None:
 
 def test_every_grader_is_found_by_its_short_name() -> None:
     found = names("hone.envs.graders")
-    assert found == ["code", "exact", "function", "length", "math", "numeric", "pattern", "rubric"]
+    assert found == ["code", "exact", "function", "length", "math", "numeric", "pattern", "reward_model", "rubric"]
     for name in found:
-        assert resolve(name, "hone.envs.graders", "grader").__name__.lower() == name
+        assert resolve(name, "hone.envs.graders", "grader").__name__.lower() == name.replace("_", "")
 
 
 def test_a_class_of_the_users_own_is_a_grader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

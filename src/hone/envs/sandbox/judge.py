@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +20,12 @@ _GRACE = 5.0
 _LONGEST_QUESTION = 64 * 1024
 """KiB."""
 
-_SIGNALS = {128 + 9: "was killed", 128 + 11: "crashed (segmentation fault)", 128 + 24: "used up its processor time"}
+_PROCESSOR_TIME = 128 + signal.SIGXCPU
+_SIGNALS = {
+    128 + signal.SIGKILL: "was killed",
+    128 + signal.SIGSEGV: "crashed (segmentation fault)",
+    _PROCESSOR_TIME: "used up its processor time",
+}
 
 
 class FaultyTestsError(Exception):
@@ -178,6 +184,8 @@ class Judge:
         except EndedError as error:
             if answered:
                 return ["wrong", 0, -1, "the tests could not cope with what the program returned"]
+            if (code := testing.ending()) == _PROCESSOR_TIME:
+                raise FaultyTestsError(f"the tests {_SIGNALS[code]} without calling the program") from error
             raise SandboxError("the sandbox of the tests went away") from error
 
     def _case(self, program: str, case: Case) -> tuple[str, bool]:
