@@ -9,19 +9,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from engine_models import CACHED, END, prompts, tiny
+from engine_models import CACHED, END, full_logprobs, prompts, tiny
+from transformers import GPTNeoConfig, GPTNeoForCausalLM, Llama4ForCausalLM, Llama4TextConfig
 
 from hone.engines.attend import PromptAttention, StepAttention
 from hone.engines.base import Request, Sampling
 from hone.engines.bodies import AttendingBody, Body, MaskedBody
 from hone.engines.cache import SlotCache
-from hone.engines.check import choose, difference, narrowed
+from hone.engines.check import choose, difference
 from hone.engines.embedded import EmbeddedEngine
 from hone.engines.forward import CachedForward
 from hone.engines.fused import FusedBody
 from hone.engines.masks import MaskForm, candidates, text_config
 from hone.engines.prompts import PromptBlock
 from hone.models.attention import Layer
+from hone.models.layout import unusable
+from hone.models.windows import narrowed
 
 
 def mode_of(model: Any, max_length: int = 96) -> str:
@@ -107,6 +110,53 @@ def test_positions_that_come_from_elsewhere_fall_back(caplog: pytest.LogCaptureF
     with caplog.at_level(logging.WARNING):
         assert mode_of(tiny("bloom")) == "reference"
     assert "BloomForCausalLM" in caplog.text
+
+
+SHAPE = {"vocab_size": 64, "hidden_size": 32, "max_position_embeddings": 128}
+LIMITED = {
+    "gpt_neo": lambda: GPTNeoForCausalLM(
+        GPTNeoConfig(**SHAPE, num_layers=2, num_heads=2, window_size=32, attention_types=[[["global", "local"], 1]])
+    ),
+    "llama4": lambda: Llama4ForCausalLM(
+        Llama4TextConfig(
+            **SHAPE,
+            intermediate_size=48,
+            intermediate_size_mlp=48,
+            num_hidden_layers=4,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            head_dim=16,
+            num_local_experts=2,
+            num_experts_per_tok=1,
+            attention_chunk_size=24,
+            pad_token_id=0,
+        )
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LIMITED)
+def test_limits_that_the_short_check_would_not_meet_fall_back(name: str) -> None:
+    """Local layers and chunks beyond the check's dozen tokens: the engine's log-probabilities are the model's."""
+    torch.manual_seed(0)
+    model = LIMITED[name]().eval()
+    for weight in model.parameters():
+        if weight.dim() > 1:
+            weight.data.mul_(4)
+    engine = EmbeddedEngine(model, None, pad_id=0, end_ids=frozenset(), max_length=128)
+    request = Request(0, tuple(range(3, 11)), Sampling(max_tokens=50), 1)
+    [completion] = engine.generate([request])
+    assert completion.logprobs == pytest.approx(full_logprobs(model, request.prompt, completion.tokens), abs=1e-4)
+    assert engine.mode == "reference" and unusable(model)
+
+
+def test_windows_are_narrowed_wherever_they_are_held_and_put_back() -> None:
+    model = tiny("mistral")
+    layer = model.model.layers[1].self_attn
+    layer.sliding_window = 9
+    with narrowed(model):
+        assert (text_config(model).sliding_window, layer.sliding_window) == (4, 4)
+    assert (text_config(model).sliding_window, layer.sliding_window) == (6, 9)
 
 
 def test_a_model_that_ignores_our_positions_is_found_out(caplog: pytest.LogCaptureFixture) -> None:

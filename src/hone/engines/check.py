@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -20,6 +19,7 @@ from hone.engines.fused import FusedBody
 from hone.engines.masks import candidates, text_config
 from hone.models.attention import switchable
 from hone.models.precision import casts, compute_dtype
+from hone.models.windows import narrowed, unknown_limit
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +27,6 @@ Guard = type[torch.no_grad] | type[torch.inference_mode]
 
 _FUSED = 64_000_000
 """Only models of up to this many parameters are run from copies of their weights: beyond it arithmetic is all."""
-_WINDOW = 4
-"""Sliding windows are narrowed to this during the check, so that a dozen tokens run past them."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,9 @@ def choose(model: nn.Module, *, pad_id: int, max_length: int | None, dtype: torc
     reason = "its layers are of a kind the slot cache does not know"
     device = device_of(model)
     makers = _bodies(model, max_length, dtype)
-    if _stretches(text_config(model), max_length):
+    if limit := unknown_limit(model):
+        makers, reason = [], limit
+    elif _stretches(text_config(model), max_length):
         makers, reason = [], "its rotary frequencies change with the length of the text"
     for make in makers:
         try:
@@ -181,18 +181,3 @@ def _stretches(config: Any, max_length: int | None) -> bool:
             trained = part.get("original_max_position_embeddings") or trained
             return max_length is None or max_length > (trained or config.max_position_embeddings)
     return False
-
-
-@contextmanager
-def narrowed(model: nn.Module) -> Iterator[None]:
-    """Narrow the model's sliding windows for a while, in its configuration and wherever a layer keeps its own."""
-    holders = [text_config(model), *model.modules()]
-    before = [(holder, getattr(holder, "sliding_window", None)) for holder in holders]
-    found = [(holder, window) for holder, window in before if isinstance(window, int) and window > 0]
-    try:
-        for holder, window in found:
-            holder.sliding_window = min(window, _WINDOW)
-        yield
-    finally:
-        for holder, window in found:
-            holder.sliding_window = window

@@ -15,8 +15,7 @@ from typing import Any
 import torch
 
 from hone.engines.attend import Attention
-
-_TYPES = frozenset({"full_attention", "sliding_attention"})
+from hone.models.windows import KINDS
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ def candidates(config: Any, max_length: int | None) -> list[MaskForm]:
     kinds = getattr(config, "layer_types", None)
     if kinds is not None:
         types = tuple(sorted(set(kinds)))
-        if not set(types) <= _TYPES or ("sliding_attention" in types and window is None):
+        if not set(types) <= KINDS or ("sliding_attention" in types and window is None):
             return []
         forms = [MaskForm(types, mapping=len(types) > 1, window=window)]
         return forms if len(types) > 1 else [*forms, MaskForm(types, mapping=True, window=window)]

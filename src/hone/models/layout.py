@@ -25,14 +25,12 @@ from hone.models.config import Layout
 from hone.models.flat import Flat, flat_of
 from hone.models.logits import Forward, forward, inner, run, takes_positions
 from hone.models.tree_attention import attend_flat
+from hone.models.windows import narrowed, unknown_limit
 
 log = logging.getLogger(__name__)
 
 PAYS = 0.9
 """``auto`` leaves the padded layout if at most this share of its tokens is left."""
-
-_WINDOW = 4
-"""Sliding windows are narrowed to this when comparing, so that a dozen tokens run past them."""
 
 
 def flat_layout(model: nn.Module, tokens_BT: Tensor, length_B: Tensor, layout: Layout) -> Flat | None:
@@ -96,11 +94,10 @@ def unusable(model: nn.Module) -> str:
 def _try(base: Any, device: torch.device) -> str:
     if not takes_positions(base):
         return "it does not take positions"
-    kinds = set(getattr(base.config.get_text_config(), "layer_types", None) or ())
-    if not kinds <= {"full_attention", "sliding_attention"}:
-        return f"its layers are of other kinds than attention ({', '.join(sorted(kinds))})"
+    if limit := unknown_limit(base):
+        return limit
     try:
-        with _narrowed(base):
+        with narrowed(base):
             error = difference(base, device)
     except Exception as fault:  # an architecture may refuse in any way it likes
         return f"{type(fault).__name__}: {fault}"
@@ -147,21 +144,3 @@ def _evaluating(base: Any) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
-
-
-@contextmanager
-def _narrowed(base: Any) -> Iterator[None]:
-    """Narrow the model's sliding window for a while, in its configuration and in the layers that have copied it."""
-    config = base.config.get_text_config()
-    window = getattr(config, "sliding_window", None)
-    if not isinstance(window, int) or window <= _WINDOW:
-        yield
-        return
-    holders = [config, *(m for m in base.modules() if getattr(m, "sliding_window", None) == window)]
-    for holder in holders:
-        holder.sliding_window = _WINDOW
-    try:
-        yield
-    finally:
-        for holder in holders:
-            holder.sliding_window = window
