@@ -196,6 +196,10 @@ class Reference:
         with torch.no_grad(), off:
             return score(self.model, batch, needs=needs - {"value"}, temperature=temperature, layout=layout)
 
+    def skips_padding(self, layout: Layout) -> bool:
+        """As the policy's own: see :meth:`Policy.skips_padding`."""
+        return computes_flat(self.model, layout)
+
     def teach(self, batch: Batch, top_k: int, micro: Iterable[Tensor]) -> Batch:
         """:func:`hone.models.teacher.teach` by the frozen policy."""
         with self.model.disable_adapter() if self.switched_off else contextlib.nullcontext():

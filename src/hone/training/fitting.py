@@ -15,7 +15,7 @@ from hone.core.terms import Normaliser
 from hone.data.rows import Example, pad_examples
 from hone.models.learner import Learner
 from hone.models.policy import Policy, Reference
-from hone.models.score import Scores
+from hone.training.columns import score_all
 from hone.training.micro import micro_batches
 from hone.training.recipe import OptimiserConfig, RunConfig
 from hone.training.run import Run
@@ -113,32 +113,15 @@ class FitLoop:
             micro = micro_batches(batch, "row", size)
             batch = self.reference.teach(batch, self.recipe.algorithm.top_k, micro)
         if self.reference is not None and "ref_logprob" in needs:
-            batch = batch.with_(ref_logprob=logprobs(self.reference, batch, size))
+            batch = batch.with_(ref_logprob=score_all(self.reference, batch, micro_tokens=size).logprob)
         if "old_logprob" in needs:
-            batch = batch.with_(old_logprob=logprobs(self.learner, batch, size))
+            batch = batch.with_(old_logprob=score_all(self.learner, batch, micro_tokens=size).logprob)
         return credited(self.recipe.algorithm, batch, self.session.state)
 
     def _examples(self, step: int) -> list[Example]:
         first, seed = (step - 1) * self.recipe.rows, self.recipe.run.seed
         order = (permutation_index(seed, first + i, len(self.examples)) for i in range(self.recipe.rows))
         return [self.examples[i] for i in order]
-
-
-class Scorer(Protocol):
-    """A policy, or its reference."""
-
-    def score(self, batch: Batch, *, needs: frozenset[str] = frozenset(), temperature: float = 1.0) -> Scores:
-        """Log-probabilities of a batch."""
-
-
-def logprobs(scorer: Scorer, batch: Batch, micro_tokens: int) -> torch.Tensor:
-    """[B,T] log-probabilities, a micro-batch at a time, without gradient."""
-    found = torch.zeros_like(batch.reward)
-    with torch.no_grad():
-        for index in micro_batches(batch, "row", micro_tokens):
-            part = scorer.score(batch.rows(index)).logprob
-            found[index, : part.shape[1]] = part
-    return found
 
 
 def measure(learner: Learner, algorithm: Algorithm, batch: Batch, state: State, micro_tokens: int) -> dict[str, float]:

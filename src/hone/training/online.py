@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 
@@ -22,6 +23,7 @@ from hone.models.policy import Policy
 from hone.rollout.episodes import Start, rollout
 from hone.rollout.rows import to_batch
 from hone.training import records
+from hone.training.columns import score_all
 from hone.training.preflight import GAP_WARNING, HALF_GAP_WARNING, check_gap, describe
 from hone.training.ptx import PtxStream
 from hone.training.recipe import PACKAGES, Recipe
@@ -193,11 +195,17 @@ class OnlineLoop:
 
     def _columns(self, step: int, batch: Batch, metrics: Metrics) -> Batch:
         """Compute just the columns the algorithm needs, then its advantages."""
-        needs, temperature = self.algorithm.needs, self.recipe.sampling.temperature
+        needs, config = self.algorithm.needs, self.recipe.batch
+        score = partial(
+            score_all,
+            micro_tokens=config.micro_tokens,
+            temperature=self.recipe.sampling.temperature,
+            layout=config.layout,
+        )
         with torch.no_grad():
             wanted = frozenset({"value"} & needs)
             if (self.updates_per_step > 1 and "old_logprob" in needs) or wanted:
-                old = self.policy.score(batch, needs=wanted, temperature=temperature)
+                old = score(self.policy, batch, needs=wanted)
                 batch = batch.with_(old_logprob=old.logprob)
                 if old.value is not None and old.last_value is not None:
                     after_B = torch.where(batch.terminated, 0.0, old.last_value)
@@ -206,7 +214,7 @@ class OnlineLoop:
             if "ref_logprob" in needs or (every and step % every == 0):
                 assert self.reference is not None
                 with span("reference"):
-                    reference = self.reference.score(batch, temperature=temperature).logprob
+                    reference = score(self.reference, batch).logprob
                 batch = batch.with_(ref_logprob=reference)
                 metrics["kl_ref"] = _mean(kl_estimate(batch.behaviour_logprob, reference, "k3"), batch)
             batch, found = credited(self.algorithm, batch, self.session.state)
