@@ -14,6 +14,9 @@ from hone.core.types import Completion
 from hone.engines.base import Request, Sampling
 from hone.engines.embedded import EmbeddedEngine
 from hone.engines.forward import CachedForward, ReferenceForward
+from hone.engines.fused import FusedBody
+from hone.training.optimiser import make_optimiser
+from hone.training.recipe import OptimiserConfig
 
 GREEDY = Sampling(temperature=0, max_tokens=24)
 
@@ -170,6 +173,46 @@ def test_weights_changed_in_place_are_seen() -> None:
     for request, completion in zip(requests, after, strict=True):
         expected = full_logprobs(model, request.prompt, completion.tokens)
         assert completion.logprobs == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["fused step", "data", "replaced"])
+def test_updates_that_torch_does_not_count_are_noticed_without_sync(kind: str) -> None:
+    """The copy and what was kept of earlier turns are both of the old weights."""
+    model = tiny("llama")
+    engine = engine_for(model, slots=64)
+    assert isinstance(engine._forward, CachedForward) and isinstance(engine._forward.body, FusedBody)
+    first = [Request(i, prompt, Sampling(max_tokens=6), i, more=True) for i, prompt in enumerate(prompts(4))]
+    turns = [(*r.prompt, *c.tokens, 9) for r, c in zip(first, engine.generate(first), strict=True)]
+    if kind == "fused step":
+        counted = [p._version for p in model.parameters()]
+        optimiser = make_optimiser(list(model.named_parameters()), OptimiserConfig(lr=0.05))
+        ids = torch.tensor([[5, 6, 7, 8]])
+        model(input_ids=ids, labels=ids).loss.backward()
+        optimiser.step()
+        assert [p._version for p in model.parameters()] == counted, "else this test shows nothing"
+    for weight in model.parameters():
+        if kind == "data":
+            weight.data.mul_(1.1)
+        elif kind == "replaced":
+            weight.data = weight.data * 1.1
+    for request, completion in zip(
+        again := [Request(i, turn, GREEDY, i) for i, turn in enumerate(turns)], engine.generate(again), strict=True
+    ):
+        expected = full_logprobs(model, request.prompt, completion.tokens)
+        assert completion.logprobs == pytest.approx(expected, abs=1e-4)
+
+
+def test_sync_copies_the_weights_whatever_is_noticed() -> None:
+    """One number of one matrix, changed where torch does not count and the engine does not look."""
+    model = tiny("llama")
+    engine = engine_for(model)
+    requests = requests_for(prompts(4), GREEDY)
+    engine.generate(requests)
+    model.model.layers[0].self_attn.o_proj.weight.data[0, 0] += 9.0
+    engine.sync(1)
+    for request, completion in zip(requests, engine.generate(requests), strict=True):
+        expected = full_logprobs(model, request.prompt, completion.tokens)
+        assert completion.logprobs == pytest.approx(expected, abs=1e-4)
 
 
 def test_the_learner_can_train_after_generation_and_keeps_its_modes() -> None:

@@ -1,7 +1,8 @@
 """The embedded engine: continuous generation with the learner's own weights, in the learner's process.
 
-The weights are shared, not copied: an optimiser step is seen by the next forward pass. Rows leave when they
-finish, waiting requests take their place at once, and each distinct prompt is run once for all its samples.
+The weights are the learner's own, or a copy made of them where that is faster; :meth:`EmbeddedEngine.sync` says that
+they have changed. Rows leave when they finish, waiting requests take their place at once, and each distinct prompt is
+run once for all its samples.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from hone.core.types import Completion
 from hone.engines.base import Engine, Request, Sampling
 from hone.engines.cache import Indices, token_bytes
 from hone.engines.check import Guard, choose
+from hone.engines.fingerprint import Fingerprint
 from hone.engines.forward import Forward, Prompt, ReferenceForward
 from hone.engines.masks import text_config
 from hone.engines.rows import Finished, Rows, Waiting
@@ -66,8 +68,7 @@ class EmbeddedEngine(Engine):
     ) -> None:
         self.model, self.tokenizer, self.end_ids, self._slots = model, tokenizer, end_ids, slots
         self.max_length = max_length or getattr(text_config(model), "max_position_embeddings", None)
-        self._modules, self._parameters = list(model.modules()), list(model.parameters())
-        self._seen: list[int] = []
+        self._modules, self._weights = list(model.modules()), Fingerprint(list(model.parameters()))
         self._token_bytes = token_bytes(text_config(model))
         self._forward: Forward = ReferenceForward(model, pad_id=pad_id)
         self._guard: Guard = torch.no_grad
@@ -150,13 +151,17 @@ class EmbeddedEngine(Engine):
     def sync(self, policy_version: int) -> None:
         """The weights have changed: later completions carry this version, and nothing that was kept is used.
 
+        To be called after every change of the weights. Copies are always made anew here. Without the call an update
+        of all weights is still noticed before the next generation (:mod:`hone.engines.fingerprint`), a change of a
+        few numbers perhaps not.
+
         Raises:
             RuntimeError: requests are in flight; half their tokens would be another policy's.
         """
         self._need_idle("sync")
         self._version = policy_version
-        self._seen = []
-        self._refresh()
+        self._weights.changed()
+        self._forward.refresh()
 
     def _collect(self) -> list[Finished]:
         finished: list[Finished] = []
@@ -181,11 +186,9 @@ class EmbeddedEngine(Engine):
         return sorted(finished, key=lambda done: done.waiting.order)
 
     def _refresh(self) -> None:
-        """Let copies of the weights follow them; asked for whenever nothing is in flight."""
-        seen = [parameter._version for parameter in self._parameters]
-        if seen != self._seen:
+        """Let copies of the weights follow them, also without ``sync``; asked for whenever nothing is in flight."""
+        if self._weights.changed():
             self._forward.refresh()
-            self._seen = seen
 
     def _keep(self, gone: Indices, done: Sequence[Finished]) -> None:
         """Let the forward path keep the rows of finished requests that others may go on from."""
