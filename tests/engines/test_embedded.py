@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 import torch
 from engine_models import CACHED, END, full_logprobs, prompts, tiny
+from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from hone.core.errors import HoneError
 from hone.core.types import Completion
 from hone.engines.base import Request, Sampling
+from hone.engines.bodies import CopiedBody
 from hone.engines.embedded import EmbeddedEngine
 from hone.engines.forward import CachedForward, ReferenceForward
 from hone.engines.fused import FusedBody
@@ -95,6 +97,39 @@ def test_a_half_precision_copy_follows_the_weights_and_leaves_them_alone(name: s
             weight.mul_(1.2).add_(0.02)
     engine.sync(1)
     assert 1e-4 < gap() < 0.5
+
+
+def test_a_half_precision_copy_keeps_its_positions_in_long_texts() -> None:
+    """Rounded rotary frequencies turn keys at far positions by another angle; weights of large scores show it."""
+    torch.manual_seed(0)
+    model = Qwen3ForCausalLM(
+        Qwen3Config(
+            vocab_size=64,
+            hidden_size=64,
+            intermediate_size=128,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            head_dim=16,
+            max_position_embeddings=4096,
+            initializer_range=0.2,
+        )
+    ).eval()
+    for layer in model.model.layers:
+        layer.self_attn.q_norm.weight.data.mul_(3)
+    engine = EmbeddedEngine(model, None, pad_id=0, end_ids=frozenset(), dtype=torch.bfloat16)
+    assert isinstance(engine._forward, CachedForward) and isinstance(engine._forward.body, CopiedBody)
+    mine: Any = engine._forward.body.model
+    assert mine.lm_head.weight.dtype == torch.bfloat16
+    assert torch.equal(mine.model.rotary_emb.inv_freq, model.model.rotary_emb.inv_freq)
+    gaps = []
+    for width in (16, 2500):
+        prompt = tuple(torch.randint(0, 64, (width,)).tolist())
+        completions = engine.generate(requests_for([prompt], Sampling(max_tokens=16), samples=4))
+        found = torch.tensor([c.logprobs for c in completions])
+        expected = torch.tensor([full_logprobs(model, prompt, c.tokens) for c in completions])
+        gaps.append(float((found - expected).abs().mean()))
+    assert 0 < gaps[1] < 2.5 * gaps[0]
 
 
 def test_slots_follow_memory_unless_they_are_given() -> None:
