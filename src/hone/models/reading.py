@@ -189,14 +189,14 @@ def adapter_base(path: str) -> str | None:
 
 
 def no_dropout(config: Any) -> None:
-    """Set every dropout probability of a config (and of the configs inside it) to 0.
+    """Set every probability of dropout and every width of a router's jitter in a config (and inside it) to 0.
 
     Sampler and learner must agree, and two forward passes of one batch must be equal.
     """
     for name, value in list(vars(config).items()):
         if isinstance(value, transformers.PretrainedConfig):
             no_dropout(value)
-        elif ("drop" in name or name.endswith("pdrop")) and isinstance(value, float):
+        elif ("drop" in name or "jitter" in name) and isinstance(value, float):
             setattr(config, name, 0.0)
 
 

@@ -26,12 +26,13 @@ from hone.core.progress import Progress
 from hone.functional.scalar_reward import gain_and_bias
 from hone.models.adapters import merge_lora, save_lora
 from hone.models.chat import Renderer
+from hone.models.checkpointing import checkpointed
 from hone.models.config import Layout, ModelConfig
 from hone.models.learner import copy_parameters
 from hone.models.logits import body_states, inner
 from hone.models.precision import computing
 from hone.models.reading import quiet
-from hone.models.score import Scores, checkpointed
+from hone.models.score import Scores
 from hone.models.special import end_ids, ensure_pad
 
 HEAD = "score"

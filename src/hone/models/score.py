@@ -7,8 +7,7 @@ Dimensions: B rows, T positions, D width, V vocabulary, N scored tokens (``train
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from torch.nn import functional as F  # noqa: N812 (torch's own custom)
 from torch.utils.checkpoint import checkpoint
 
 from hone.core.batch import Batch
+from hone.models.checkpointing import checkpointed
 from hone.models.config import Layout
 from hone.models.heads import ValueHead
 from hone.models.layout import flat_layout, run_flat
@@ -145,18 +145,6 @@ def _run(
         return run_flat(model, flat), flat.index
     index_BT = torch.arange(len(batch) * width, device=scored_BT.device).reshape(-1, width)
     return forward(model, tokens_BT), index_BT
-
-
-@contextmanager
-def checkpointed(model: nn.Module) -> Iterator[None]:
-    """Training mode, the only one in which transformers recomputes activations; else nothing differs."""
-    was = model.training
-    if torch.is_grad_enabled() and any(getattr(m, "gradient_checkpointing", False) for m in model.modules()):
-        model.train()
-    try:
-        yield
-    finally:
-        model.train(was)
 
 
 def _token_scores(
