@@ -406,6 +406,29 @@ def test_what_was_kept_is_dropped_when_it_is_not_the_beginning_or_the_weights_ch
     assert forward._kept.tokens == 0
 
 
+def test_nothing_is_kept_of_episodes_that_ended_with_the_same_prompt_or_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = tiny("llama")
+    engine = engine_for(model, slots=64)
+    forward = engine._forward
+    assert isinstance(forward, CachedForward)
+    first = [Request(i, prompts(1)[0], Sampling(max_tokens=5, temperature=0), i, more=True) for i in range(4)]
+    after = (*first[0].prompt, *engine.generate(first)[0].tokens, 7)
+    assert forward._kept.tokens > 0
+    last = [Request(i, after, GREEDY, i) for i in range(4)]
+    for completion in engine.generate(last):
+        assert completion.logprobs == pytest.approx(full_logprobs(model, after, completion.tokens), abs=1e-4)
+    assert forward._kept.tokens == 0, "one of four was used; the other three are not wanted either"
+
+    engine.generate(first)
+    assert forward._kept.tokens > 0
+    monkeypatch.setattr(forward, "add", None)
+    with pytest.raises(TypeError):
+        engine.generate(last)
+    assert forward._kept.tokens == 0, "abandoned before it was used"
+
+
 def test_what_is_kept_and_rows_in_use_stay_within_the_slots(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = engine_for(tiny("llama"), slots=5)
     forward = engine._forward

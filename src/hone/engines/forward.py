@@ -93,6 +93,7 @@ class CachedForward:
     def __init__(self, body: Body, *, device: torch.device, pad_id: int) -> None:
         self.body, self.device, self.pad_id = body, device, pad_id
         self.cache, self._kept, self._room = SlotCache(), Kept(), 0
+        self._past: dict[Prompt, Past] = {}
         self.clear()
 
     def clear(self) -> None:
@@ -101,7 +102,9 @@ class CachedForward:
         self._block = PromptBlock()
         self._block_index: dict[Prompt, int] = {}
         self._block_logits = torch.empty(0)
-        self._past: dict[Prompt, Past] = {}
+        for past in self._past.values():
+            self._kept.release(past)
+        self._past.clear()
 
     def session(self) -> AbstractContextManager[object]:
         """See :meth:`Forward.session`."""
@@ -157,7 +160,11 @@ class CachedForward:
     def resume(self, name: Hashable, prompt: Prompt) -> None:
         """See :meth:`Forward.resume`."""
         past = self._kept.take(name, prompt)
-        if past is not None:
+        if past is None:
+            return
+        if prompt in self._past:  # another request goes on with the same prompt, which is run once for both
+            self._kept.release(past)
+        else:
             self._past[prompt] = past
 
     def _prefill(self, queue: Iterable[Prompt]) -> None:
