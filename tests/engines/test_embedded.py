@@ -279,6 +279,20 @@ def test_lora_adapters_are_active() -> None:
         assert completion.logprobs == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.parametrize("name", ["qwen2", "gemma2"])
+@pytest.mark.parametrize("before", [False, True])
+def test_checkpointing_of_another_hand_leaves_generation_as_it_was(name: str, before: bool) -> None:
+    """Nothing is recomputed where nothing has a gradient, whether it was enabled before the engine or after."""
+    model = tiny(name)
+    requests = requests_for(prompts(3), GREEDY)
+    expected = engine_for(tiny(name)).generate(requests)
+    engine = None if before else engine_for(model)
+    model.activation_checkpointing_enable({"use_reentrant": False})
+    model.train()
+    engine = engine or engine_for(model)
+    assert engine.mode == "cached" and engine.generate(requests) == expected
+
+
 def test_requests_may_come_while_others_are_in_flight() -> None:
     model = tiny("qwen2")
     requests = requests_for(prompts(8), Sampling(max_tokens=12), samples=2)

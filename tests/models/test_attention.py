@@ -164,6 +164,8 @@ def test_checkpointing_of_another_hand_is_refused() -> None:
     model = tiny("llama")
     model.activation_checkpointing_enable({"use_reentrant": False})
     assert not switchable(model)
+    with torch.no_grad():
+        assert switchable(model), "nothing will be recomputed"
 
 
 @pytest.mark.parametrize("asked", [{"s_aux": torch.zeros(4)}, {"dropout": 0.1}, {"is_causal": False}])

@@ -160,12 +160,15 @@ def switchable(model: nn.Module) -> bool:
     """Whether the architecture looks its attention up by name, and recomputed layers will look it up again.
 
     Activations that are recomputed in the backward pass run after the block has ended; only the checkpointing that
-    :func:`hone.models.checkpointing.checkpoint_activations` asks for brings the function back.
+    :func:`hone.models.checkpointing.checkpoint_activations` asks for brings the function back. Where gradients are
+    disabled nothing will be recomputed, and any checkpointing will do.
     """
     base = inner(model)
     can = getattr(type(base), "_can_set_attn_implementation", None)
     if can is None or not can():
         return False
+    if not torch.is_grad_enabled():
+        return True
     functions = [
         getattr(module, "_gradient_checkpointing_func", None)
         for module in base.modules()
