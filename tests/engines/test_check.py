@@ -184,11 +184,17 @@ def test_a_full_mask_does_not_pass_for_a_sliding_one() -> None:
     assert full > 1e-2 and right < 1e-5 and wide > 1e-3
 
 
-def test_frequencies_that_follow_the_length_fall_back_only_beyond_the_trained_length() -> None:
+@pytest.mark.parametrize("asked", [None, 10, 500])
+def test_frequencies_that_follow_the_length_end_the_context_where_they_would_change(asked: int | None) -> None:
     model = tiny("llama")
-    model.config.rope_parameters = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10_000.0}
-    assert mode_of(model, max_length=96) == "cached"
-    assert mode_of(model, max_length=97) == "reference"
+    model.config.rope_parameters = {
+        "rope_type": "dynamic",
+        "factor": 2.0,
+        "rope_theta": 10_000.0,
+        "original_max_position_embeddings": 40,
+    }
+    engine = EmbeddedEngine(model, None, pad_id=0, end_ids=frozenset(), max_length=asked)
+    assert (engine.mode, engine.max_length) == ("cached", 10 if asked == 10 else 40)
 
 
 def test_a_model_that_keeps_tensors_of_its_forward_runs_without_inference_mode() -> None:

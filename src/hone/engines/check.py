@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -62,8 +61,6 @@ def choose(model: nn.Module, *, pad_id: int, max_length: int | None, dtype: torc
     makers = _bodies(model, max_length, dtype)
     if limit := unknown_limit(model):
         makers, reason = [], limit
-    elif _stretches(text_config(model), max_length):
-        makers, reason = [], "its rotary frequencies change with the length of the text"
     for make in makers:
         try:
             with narrowed(model):
@@ -169,15 +166,3 @@ def _held(model: nn.Module) -> list[tuple[int, int]]:
         tensors = [*module.parameters(recurse=False), *module.buffers(recurse=False), *plain]
         held += [(id(tensor), tensor._version) for tensor in tensors]
     return held
-
-
-def _stretches(config: Any, max_length: int | None) -> bool:
-    """Whether keys cached early would be rotated otherwise in a longer text (dynamic and long RoPE)."""
-    rope = getattr(config, "rope_parameters", None) or {}
-    parts = [rope, *(part for part in rope.values() if isinstance(part, dict))]
-    trained = getattr(config, "original_max_position_embeddings", None)
-    for part in parts:
-        if part.get("rope_type") in ("dynamic", "longrope"):
-            trained = part.get("original_max_position_embeddings") or trained
-            return max_length is None or max_length > (trained or config.max_position_embeddings)
-    return False

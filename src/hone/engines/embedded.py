@@ -29,6 +29,7 @@ from hone.engines.rows import Finished, Rows, Waiting
 from hone.engines.sampling import distribution
 from hone.engines.stopping import StopTexts
 from hone.models.precision import computing
+from hone.models.steady import steady_length
 
 _CACHE_BYTES = 512 * 2**20
 """What keys and values may take where nobody says how many requests are to be in flight."""
@@ -47,6 +48,7 @@ class EmbeddedEngine(Engine):
         slots: the most requests in flight; None takes as many as keys and values of the longest of them leave room
             for in half a GiB, between 32 and 1,024.
         max_length: the model's context in tokens; None takes the configuration's ``max_position_embeddings``.
+            Never more than :func:`hone.models.steady.steady_length`.
         dtype: sample from a copy of the weights in this dtype, cast after every update; None computes as the learner
             does. Half precision makes the log-probabilities differ from the learner's by about 1e-2.
 
@@ -67,7 +69,11 @@ class EmbeddedEngine(Engine):
         dtype: torch.dtype | None = None,
     ) -> None:
         self.model, self.tokenizer, self.end_ids, self._slots = model, tokenizer, end_ids, slots
-        self.max_length = max_length or getattr(text_config(model), "max_position_embeddings", None)
+        limits = (
+            max_length or getattr(text_config(model), "max_position_embeddings", None),
+            steady_length(model.config),
+        )
+        self.max_length = min((limit for limit in limits if limit), default=None)
         self._modules, self._weights = list(model.modules()), Fingerprint(list(model.parameters()))
         self._token_bytes = token_bytes(text_config(model))
         self._forward: Forward = ReferenceForward(model, pad_id=pad_id)

@@ -30,6 +30,7 @@ from hone.models.precision import compute_in
 from hone.models.reading import adapter_base, locate, quiet, read_config, read_model, read_tokenizer
 from hone.models.score import Scores, score
 from hone.models.special import end_ids, ensure_pad
+from hone.models.steady import shortened
 from hone.models.teacher import teach
 
 
@@ -66,10 +67,13 @@ class Policy:
 
     @property
     def max_length(self) -> int:
-        """Most positions of a context: the model's, or the tokenizer's where the model has no limit."""
+        """Most positions of a context: the model's, or the tokenizer's where the model has no limit.
+
+        No more than :func:`hone.models.steady.steady_length`.
+        """
         config = inner(self.model).config.get_text_config()
         limit = getattr(config, "max_position_embeddings", None) or self.tokenizer.model_max_length
-        return int(min(limit, 2**31 - 1))
+        return shortened(int(min(limit, 2**31 - 1)), config)
 
     @property
     def width(self) -> int:

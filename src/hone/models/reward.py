@@ -34,6 +34,7 @@ from hone.models.precision import computing
 from hone.models.reading import quiet
 from hone.models.score import Scores
 from hone.models.special import end_ids, ensure_pad
+from hone.models.steady import shortened
 
 HEAD = "score"
 """What transformers calls the head of a sequence classifier."""
@@ -69,8 +70,9 @@ class RewardModel:
     @property
     def max_length(self) -> int:
         """Most positions of a row: the model's, or the tokenizer's where the model has no limit."""
-        limit = getattr(inner(self.model).config.get_text_config(), "max_position_embeddings", None)
-        return int(min(limit or self.tokenizer.model_max_length, 2**31 - 1))
+        config = inner(self.model).config.get_text_config()
+        limit = getattr(config, "max_position_embeddings", None) or self.tokenizer.model_max_length
+        return shortened(int(min(limit, 2**31 - 1)), config)
 
     @property
     def gain(self) -> float:

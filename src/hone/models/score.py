@@ -23,6 +23,7 @@ from hone.models.heads import ValueHead
 from hone.models.layout import flat_layout, run_flat
 from hone.models.logits import Forward, forward, inner
 from hone.models.precision import computing
+from hone.models.steady import need_steady
 
 if TYPE_CHECKING:
     from hone.models.policy import Policy
@@ -87,7 +88,8 @@ def score(
 
     Raises:
         LookupError: a value is needed and there is no value head.
-        HoneError: the layout is one that this model cannot be trusted with.
+        HoneError: the layout is one that this model cannot be trusted with, or a row is too long for a model whose
+            beginnings of rows depend on what follows (:mod:`hone.models.steady`).
     """
     model = policy if isinstance(policy, nn.Module) else policy.model
     value_head = value_head or (None if isinstance(policy, nn.Module) else policy.value_head)
@@ -139,6 +141,7 @@ def _run(
     columns_T = torch.arange(width, device=scored_BT.device)
     length_B = (scored_BT * columns_T).amax(-1) if last_B is None else last_B + 1
     width = max(int(length_B.max()), 1) if len(length_B) else 1
+    need_steady(inner(model), width)
     tokens_BT = batch.tokens[:, :width]
     flat = flat_layout(model, tokens_BT, length_B, layout)
     if flat is not None:
