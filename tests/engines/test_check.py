@@ -20,6 +20,7 @@ from hone.engines.check import choose, difference
 from hone.engines.embedded import EmbeddedEngine
 from hone.engines.forward import CachedForward
 from hone.engines.fused import FusedBody
+from hone.engines.kept import past_layers
 from hone.engines.masks import MaskForm, candidates, text_config
 from hone.engines.prompts import PromptBlock
 from hone.models.attention import Layer
@@ -89,6 +90,24 @@ def test_a_fused_copy_that_is_not_the_model_is_found_out(change: Callable[[Any],
     if model.model.norm.variance_epsilon != 0.1:
         with torch.no_grad():
             assert difference(model, cached) < 1e-5, "refreshing reads everything again"
+
+
+@pytest.mark.parametrize("kind", ["fused", "attending", "masked"])
+def test_a_body_that_is_wrong_only_when_it_goes_on_from_a_kept_row_is_found_out(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, used = tiny("llama"), []
+    make = past_layers
+
+    def shifted(*args: Any) -> Any:
+        used.append(args)
+        layers = make(*args)
+        for layer in layers:
+            layer.values.mul_(1.5)
+        return layers
+
+    monkeypatch.setattr("hone.engines.forward.past_layers", shifted)
+    assert error_of(kind, model) > 1e-3 and len(used) == 1
 
 
 def test_a_model_that_only_has_the_names_of_llama_is_not_fused() -> None:

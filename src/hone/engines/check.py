@@ -107,8 +107,8 @@ def difference(model: nn.Module, cached: CachedForward) -> float:
     """``‖cached − full‖ / ‖full − its mean‖`` over the logits of a small run with all that can go wrong.
 
     Two ragged prompts, steps, a refill that is longer than anything before it, so that the buffers grow and the
-    columns wrap around, a row that moves into a hole. The full forward runs each row alone, without cache, mask or
-    positions of ours.
+    columns wrap around, a row that moves into a hole, a prompt that goes on from a kept row. The full forward runs
+    each row alone, without cache, mask or positions of ours.
     """
     draw = generator("engine self-check")
     vocabulary = int(text_config(model).vocab_size)
@@ -117,7 +117,7 @@ def difference(model: nn.Module, cached: CachedForward) -> float:
         return [int(i) for i in draw.integers(0, vocabulary, count)]
 
     rows = [some(5), some(8)]
-    seen: list[list[Tensor]] = [[], [], []]
+    seen: list[list[Tensor]] = [[], [], [], []]
 
     def keep(logits: Tensor, which: list[int]) -> None:
         for row, logit_V in zip(which, logits, strict=True):
@@ -147,6 +147,11 @@ def difference(model: nn.Module, cached: CachedForward) -> float:
         step(live)
         step(live)
         join([live.index(1)], [], [])
+        step(live)
+        cached.keep(np.zeros(1, dtype=np.int64), ["kept"], [tuple(rows[1])], 1024)
+        rows.append([*rows[1], *some(2)])
+        cached.resume("kept", tuple(rows[3]))
+        join([], rows[3:], [3])
         step(live)
 
     error = spread = 0.0
