@@ -16,12 +16,14 @@ from toy import Echo, EchoEnv, tiny_model
 
 from hone import GRPO, GSPO, RLOO, load, train
 from hone.algorithms.base import Algorithm
+from hone.core.batch import Batch
 from hone.core.errors import HoneError
 from hone.core.types import Failed, Outcome, Scored
 from hone.envs.base import TextEnv
 from hone.models.config import LoraConfig, ModelConfig
 from hone.models.tiny import TinyConfig
 from hone.training.fit import DataConfig, FitRecipe, fit
+from hone.training.online import OnlineLoop
 from hone.training.recipe import RunConfig
 from hone.training.run import Run
 from hone.training.update import update
@@ -90,6 +92,21 @@ def test_sampler_and_learner_agree_at_every_temperature(go: Callable[..., Run]) 
     for temperature in (1.0, 0.7):
         run = go(Echo(turns=2), temperature=temperature, out=f"at{temperature}")
         assert all(0 <= row["logprob_gap"] <= row["logprob_gap_max"] < 2e-6 for row in run.metrics)
+
+
+def test_a_gap_that_opens_later_is_warned_about_once(
+    go: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    learn = OnlineLoop._learn
+
+    def parted(loop: OnlineLoop, step: int, batch: Batch) -> dict[str, float]:
+        return learn(loop, step, batch) | {"logprob_gap_max": {1: 0.0009, 2: 0.0011}.get(step, 0.3)}
+
+    monkeypatch.setattr(OnlineLoop, "_learn", parted)
+    go(Echo(), steps=4)
+    warned = [line for line in capsys.readouterr().err.splitlines() if "log-probabilities differ" in line]
+    assert len(warned) == 1
+    assert "step 2: " in warned[0] and "0.0011" in warned[0]
 
 
 def test_truncated_sampling_is_refused_unless_asked_for(go: Callable[..., Run], tmp_path: Path) -> None:

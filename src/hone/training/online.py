@@ -24,7 +24,7 @@ from hone.rollout.episodes import Start, rollout
 from hone.rollout.rows import to_batch
 from hone.training import records
 from hone.training.columns import score_all
-from hone.training.preflight import GAP_WARNING, HALF_GAP_WARNING, check_gap, describe
+from hone.training.preflight import check_gap, describe, gap_warning
 from hone.training.ptx import PtxStream
 from hone.training.recipe import PACKAGES, Recipe
 from hone.training.run import Run
@@ -74,6 +74,7 @@ class OnlineLoop:
         needs_reference = "ref_logprob" in self.algorithm.needs or recipe.run.reference_every
         self.reference = policy.reference() if needs_reference else None
         self.session = Session(run, policy, self.algorithm, recipe.optimiser, recipe.run)
+        self._warned = False
         self.ptx = PtxStream(recipe.ptx, policy, recipe.run.seed) if recipe.ptx else None
 
     @property
@@ -92,7 +93,7 @@ class OnlineLoop:
         if len(failures) == len(trajectories):
             raise HoneError("every rollout of the preflight failed", got=f"{failures[0].kind}: {failures[0].reason}")
         gap = check_gap(self.policy, trajectories, self.recipe.sampling.temperature)
-        if gap > (GAP_WARNING if self.recipe.engine.sampler_dtype in ("auto", "learner") else HALF_GAP_WARNING):
+        if gap > gap_warning(self.recipe):
             print(f"warning: sampler and learner log-probabilities differ by up to {gap:.2g}", file=sys.stderr)
 
     def step(self, step: int) -> Metrics:
@@ -112,6 +113,7 @@ class OnlineLoop:
             batch = self._columns(step, batch, metrics)
         with timed(metrics, "learn"):
             metrics |= self._learn(step, batch)
+        self._warn_of_gap(step, metrics.get("logprob_gap_max", 0.0))
         every = self.recipe.run.rollouts_every
         if every and (step % every == 0 or step == 1):
             with span("samples"):
@@ -192,6 +194,13 @@ class OnlineLoop:
                 got=f"{share:.0%} of {len(trajectories)} rollouts; the first: {first.kind}: {first.reason}",
                 expected=f"at most {self.recipe.run.failure_cap:.0%} (run.failure_cap)",
             )
+
+    def _warn_of_gap(self, step: int, gap: float) -> None:
+        """Say once a run that sampler and learner have come apart (law 5)."""
+        if gap > gap_warning(self.recipe) and not self._warned:
+            self._warned = True
+            told = f"warning: step {step}: sampler and learner log-probabilities differ by up to {gap:.2g}"
+            print(f"{told}; later steps: logprob_gap_max", file=sys.stderr)
 
     def _columns(self, step: int, batch: Batch, metrics: Metrics) -> Batch:
         """Compute just the columns the algorithm needs, then its advantages."""

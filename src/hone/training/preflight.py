@@ -35,6 +35,11 @@ def describe(recipe: Recipe, policy: Policy) -> str:
     )
 
 
+def gap_warning(recipe: Recipe) -> float:
+    """The gap between sampler and learner, in nats, above which a run warns: wider for a half-precision sampler."""
+    return GAP_WARNING if recipe.engine.sampler_dtype in ("auto", "learner") else HALF_GAP_WARNING
+
+
 def check_gap(policy: Policy, trajectories: Sequence[Trajectory], temperature: float) -> float:
     """Largest |log-prob of the sampler − of the learner| on some fresh rollouts (law 5).
 
