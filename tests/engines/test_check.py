@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 import torch
 from engine_models import CACHED, END, full_logprobs, prompts, tiny
-from transformers import GPTNeoConfig, GPTNeoForCausalLM, Llama4ForCausalLM, Llama4TextConfig
+from transformers import (
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
+    GPTNeoConfig,
+    GPTNeoForCausalLM,
+    Llama4ForCausalLM,
+    Llama4TextConfig,
+)
 
 from hone.engines.attend import PromptAttention, StepAttention
 from hone.engines.base import Request, Sampling
@@ -25,7 +32,7 @@ from hone.engines.masks import MaskForm, candidates, text_config
 from hone.engines.prompts import PromptBlock
 from hone.models.attention import Layer
 from hone.models.layout import unusable
-from hone.models.windows import narrowed
+from hone.models.windows import narrowed, unknown_limit
 
 
 def mode_of(model: Any, max_length: int = 96) -> str:
@@ -167,6 +174,12 @@ def test_limits_that_the_short_check_would_not_meet_fall_back(name: str) -> None
     [completion] = engine.generate([request])
     assert completion.logprobs == pytest.approx(full_logprobs(model, request.prompt, completion.tokens), abs=1e-4)
     assert engine.mode == "reference" and unusable(model)
+
+
+def test_a_pattern_that_layer_types_spell_out_is_no_other_limit() -> None:
+    config = Gemma3TextConfig(**SHAPE, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1, head_dim=16)
+    assert "_sliding_window_pattern" in config.to_dict()
+    assert unknown_limit(Gemma3ForCausalLM(config)) == ""
 
 
 def test_windows_are_narrowed_wherever_they_are_held_and_put_back() -> None:

@@ -43,7 +43,7 @@ def unknown_limit(model: nn.Module) -> str:
 
 
 def _limits(name: str) -> bool:
-    return name not in _KNOWN and _LIMIT.search(name) is not None
+    return name.lstrip("_") not in _KNOWN and _LIMIT.search(name) is not None
 
 
 @contextmanager
