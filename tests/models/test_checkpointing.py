@@ -8,6 +8,7 @@ import transformers
 from policies import ragged
 
 from hone.models.checkpointing import checkpoint_activations
+from hone.models.critic import Critic
 from hone.models.reading import no_dropout
 from hone.models.score import score
 
@@ -58,3 +59,18 @@ def test_a_read_config_has_neither_dropout_nor_jitter() -> None:
     config = transformers.MixtralConfig(**SIZES, router_jitter_noise=0.1, attention_dropout=0.2)
     no_dropout(config)
     assert (config.router_jitter_noise, config.attention_dropout) == (0.0, 0.0)
+
+
+def test_the_layers_of_a_critic_are_recomputed_too() -> None:
+    model, batch = made("Llama"), ragged()
+    checkpoint_activations(model)
+    critic = Critic.copy_of(model)
+    torch.nn.init.normal_(critic.head.linear.weight, generator=torch.Generator().manual_seed(2))
+    body: Any = critic.body
+    calls: list[int] = []
+    body.layers[0].input_layernorm.register_forward_hook(lambda *_: calls.append(1))
+    value_BT, last_B = critic.values(batch)
+    forward = len(calls)
+    (value_BT.sum() + last_B.sum()).backward()  # type: ignore[no-untyped-call]
+    assert (forward, len(calls)) == (1, 2)
+    assert not any(module.training for module in body.modules())

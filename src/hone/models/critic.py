@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from hone.core.batch import Batch
 from hone.core.errors import HoneError
+from hone.models.checkpointing import checkpointed
 from hone.models.config import ModelConfig
 from hone.models.heads import ValueHead
 from hone.models.logits import body_states, inner
@@ -87,7 +88,7 @@ class Critic:
         """[B,T] value of the state before each scored token, 0 elsewhere; and [B] of the state after the last one."""
         scored_BT = (batch.train | batch.sampled) & batch.mask
         scored_BT[:, 0] = False
-        with computing(self.body):
+        with computing(self.body), checkpointed(self.body):
             hidden_BTD = body_states(self.body, batch.tokens)
         value_BT = self.head(hidden_BTD)  # after each token
         before_BT = torch.cat([torch.zeros_like(value_BT[:, :1]), value_BT[:, :-1]], 1)
