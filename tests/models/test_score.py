@@ -228,3 +228,13 @@ def test_inner_of_a_peft_model_is_the_transformers_model() -> None:
     policy = tiny()
     before = policy.model
     assert inner(lora(policy).model) is before and inner(before) is before
+
+
+def test_a_token_that_is_impossible_adds_nothing_to_the_entropy() -> None:
+    state_N4 = torch.tensor([[0.0, 0.0, -math.inf, -math.inf]], requires_grad=True)
+    _, found_N, _ = score_module._token_scores(state_N4, torch.tensor([0]), lambda x: x, 4, 1.0, entropy=True)
+    assert found_N is not None
+    assert found_N.item() == pytest.approx(math.log(2))
+    found_N.sum().backward()  # type: ignore[no-untyped-call]
+    assert state_N4.grad is not None
+    assert not state_N4.grad.isnan().any()

@@ -91,5 +91,9 @@ def negative_log_likelihood(logprob: Tensor) -> Tensor:
 
 def entropy(logits: Tensor) -> Tensor:
     """``−Σ_v π(v) log π(v)`` in nats, [...] from logits [..., V]; a logit of −∞ adds 0, gradient included."""
-    logprob = logits.log_softmax(-1)
+    return entropy_of(logits.log_softmax(-1))
+
+
+def entropy_of(logprob: Tensor) -> Tensor:
+    """:func:`entropy` of log-probabilities [..., V] that are normalised already."""
     return -(logprob.exp() * logprob.masked_fill(logprob.isneginf(), 0.0)).sum(-1)

@@ -17,6 +17,7 @@ from torch.nn import functional as F  # noqa: N812 (torch's own custom)
 from torch.utils.checkpoint import checkpoint
 
 from hone.core.batch import Batch
+from hone.functional.losses import entropy_of
 from hone.models.checkpointing import checkpointed
 from hone.models.config import Layout
 from hone.models.heads import ValueHead
@@ -168,7 +169,7 @@ def _token_scores(
         if not entropy and others is None:
             return -F.cross_entropy(logits, token, reduction="none"), nothing, nothing
         logp = torch.log_softmax(logits, -1)
-        spread = -(logp.exp() * logp).sum(-1) if entropy else nothing
+        spread = entropy_of(logp) if entropy else nothing
         rest = nothing if others is None else logp.gather(-1, others)
         return logp.gather(-1, token[:, None]).squeeze(-1), spread, rest
 
