@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
 import json
+import re
 import signal
 import socket
 import sqlite3
@@ -131,6 +133,38 @@ def test_a_double_click_and_a_second_tab_store_once(server: Server, ann: Person)
     (label,) = stored(server, ann.name)
     assert isinstance(label, Comparison)
     other.close()
+
+
+def test_an_undo_that_arrives_twice_takes_back_one_label(server: Server, ann: Person) -> None:
+    for choice in ("first", "second"):
+        ann.post("/label/compare", {**ann.question(), "choice": choice})
+    page = ann.get("/label/compare")[2]
+    last = re.findall(r'name="last" value="([^"]+)"', page)
+    assert len(last) == 1
+    ann.post("/undo", {"last": last[0]})
+    ann.post("/undo", {"last": last[0]})
+    assert len(stored(server, ann.name)) == 1
+
+
+def test_a_second_text_for_the_same_place_is_kept_too(server: Server, ann: Person) -> None:
+    fields = {**ann.question(), "answer": "0"}
+    for number, text in enumerate(("a first correction", "a better one", "a better one")):
+        form = {**fields, "submission": f"submission-{number}", "text": text}
+        assert "already" not in ann.post("/label/write", form)[1]["location"] or number == 2
+        ann.post("/label/write", form)  # once more, as after a lost reply
+    texts = [label.answer.text for label in stored(server, ann.name) if isinstance(label, Demonstration)]
+    assert texts == ["a first correction", "a better one"]
+
+
+@pytest.mark.parametrize("header", [{"Host": "["}, {"Origin": "http://["}])
+def test_an_address_that_is_none_is_refused(server: Server, header: dict[str, str]) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port)
+    connection.putrequest("POST", "/undo", skip_host="Host" in header)
+    for name, value in {**header, "Content-Length": "0"}.items():
+        connection.putheader(name, value)
+    connection.endheaders()
+    assert connection.getresponse().status in (403, 421)
+    connection.close()
 
 
 def test_undo_asks_the_same_again(server: Server, ann: Person) -> None:

@@ -32,6 +32,8 @@ def groups_from_file(source: str) -> list[Group]:
     for number, row in enumerate(read_records(source), start=1):
         try:
             if "answers" in row and "kind" not in row:
+                if not isinstance(row["answers"], list | tuple):
+                    raise HoneError("answers is no list", got=repr(row["answers"])[:80], do="write a list of texts")
                 groups.append(Group(_prompt(row), tuple(_answer(a) for a in row["answers"])))
             elif set(row) & {"chosen", "completion", "completions", "kind"}:
                 for label in row_labels(row):

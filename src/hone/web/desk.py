@@ -78,9 +78,9 @@ class Desk:
             self._anybodys.add(entry.item)
         return new
 
-    def undo(self, annotator: str) -> Entry | None:
-        """Take back a person's last label."""
-        taken = self.store.undo(annotator)
+    def undo(self, annotator: str, last: str = "") -> Entry | None:
+        """Take back a person's last label; with an id just that one, so that asking twice takes back one."""
+        taken = self.store.undo(annotator, last)
         with self._lock:
             self._answered.pop(annotator, None)
             self._anybodys = self.store.answered()

@@ -101,14 +101,21 @@ class Guard:
 
 
 def _hostname(host: str) -> str:
-    return (urlsplit(f"//{host}").hostname or "") if host else ""
+    try:
+        return (urlsplit(f"//{host}").hostname or "") if host else ""
+    except ValueError:  # no host at all
+        return ""
 
 
 def _ours(headers: dict[str, str]) -> bool:
     """The post was sent by a page of this server, or by a program that is no browser."""
     origin = headers.get("origin")
     if origin is not None:
-        return urlsplit(origin).netloc == headers.get("host", "") and bool(urlsplit(origin).netloc)
+        try:
+            sender = urlsplit(origin).netloc
+        except ValueError:  # no address at all
+            return False
+        return bool(sender) and sender == headers.get("host", "")
     return headers.get("sec-fetch-site", "none") in ("same-origin", "none")
 
 

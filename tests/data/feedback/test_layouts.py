@@ -223,3 +223,20 @@ def test_ids_do_not_depend_on_the_file_and_repeat() -> None:
     first, second = entries_of([row, row], "x").entries
     assert first.id != second.id
     assert [e.id for e in entries_of([row, row], "y").entries] == [first.id, second.id]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "x", "completions": ["a", "b"], "ranks": ["x", 1]},
+        {"prompt": "x", "completions": ["a", "b"], "ranks": [1, 2], "models": ["m"]},
+        {"prompt": "x", "completions": ["a", "b"], "scores": [None, 1]},
+        {"prompt": "x", "completions": [5, "b"], "scores": [0, 1]},
+        {"prompt": "x", "completions": "ab", "scores": [0, 1]},
+    ],
+)
+def test_a_row_of_wrong_types_is_left_out_and_named(row: dict[str, Any]) -> None:
+    good = {"prompt": "p", "chosen": "a", "rejected": "b"}
+    found = entries_of([row, good], "f.jsonl")
+    assert [type(entry.label) for entry in found.entries] == [Comparison]
+    assert [where for where, _ in found.left_out] == ["f.jsonl, record 1"]

@@ -143,6 +143,8 @@ def _messages_before(prompt: Text | None, shared: Sequence[Mapping[str, Any]]) -
 
 def _several(row: Mapping[str, Any], annotator: str) -> list[Label]:
     prompt = _whole(row, "prompt")
+    if not isinstance(row["completions"], Sequence) or isinstance(row["completions"], str):
+        raise HoneError("completions is no list", got=repr(row["completions"])[:80], expected="a list of answers")
     models = row.get("models") or [""] * len(row["completions"])
     answers = tuple(
         Answer(text if isinstance(text, str) else _single(text), str(model or ""))

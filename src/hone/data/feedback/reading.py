@@ -104,6 +104,11 @@ def entries_of(rows: Iterable[Record], source: str, dialogues: Dialogues = "mess
         except HoneError as error:
             left_out.append((f"{source}, record {number}", str(error)))
             continue
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:  # a column of another type
+            left_out.append(
+                (f"{source}, record {number}", f"a column holds something else than its name says: {error}")
+            )
+            continue
         for label in labels:
             said = content_id(label)
             seen[said] = seen.get(said, 0) + 1

@@ -83,13 +83,25 @@ class FeedbackStore:
         with self._turn, self._errors(), writing(self.engine) as connection:
             return sum(self._insert(connection, rows[i : i + BATCH]) for i in range(0, len(rows), BATCH))
 
-    def undo(self, annotator: str) -> Entry | None:
+    def last(self, annotator: str) -> str:
+        """The id of an annotator's latest standing label of the page; "" if there is none."""
+        query = sa.select(LABELS.c.submission).where(_standing(annotator)).order_by(LABELS.c.id.desc()).limit(1)
+        with self._errors(), self.engine.begin() as connection:
+            return connection.execute(query).scalar_one_or_none() or ""
+
+    def undo(self, annotator: str, submission: str = "") -> Entry | None:
         """Take back an annotator's latest standing label of the page; it stays in the database, marked.
 
         Imported labels answer no question and are not taken back. None if there is nothing.
+
+        Args:
+            annotator: whose.
+            submission: the label's id, so that a request that arrives twice takes back one label; "" is the latest.
         """
         with self._turn, self._errors(), writing(self.engine) as connection:
-            mine = sa.and_(LABELS.c.annotator == annotator, LABELS.c.undone.is_(None), LABELS.c.item != "")
+            mine = _standing(annotator)
+            if submission:
+                mine = sa.and_(mine, LABELS.c.submission == submission)
             last = connection.execute(
                 sa.select(LABELS.c.id).where(mine).order_by(LABELS.c.id.desc()).limit(1)
             ).scalar_one_or_none()
@@ -232,3 +244,8 @@ class FeedbackStore:
             yield
         except (sa.exc.SQLAlchemyError, sqlite3.Error) as error:  # the latter while a connection is being prepared
             raise database_error(error, self.where) from error
+
+
+def _standing(annotator: str) -> sa.ColumnElement[bool]:
+    """Labels of the page that an annotator has not taken back."""
+    return sa.and_(LABELS.c.annotator == annotator, LABELS.c.undone.is_(None), LABELS.c.item != "")

@@ -15,7 +15,7 @@ document.addEventListener("submit", async (event) => {
     try {
       const reply = await fetch(form.action, { method: "POST", body: fields });
       if (reply.redirected) {
-        forget(form);
+        if (!reply.url.includes("note=already")) forget(form);
         return location.assign(reply.url);
       }
       return resend(form, fields); // shows the server's own page on what went wrong
