@@ -72,6 +72,29 @@ def read_recipe(path: str | None, settings: dict[str, str]) -> dict[str, Any]:
     return values
 
 
+def algorithm_keys(recipe: type, default: str, settings: dict[str, str]) -> Iterator[tuple[str, str, str]]:
+    """The keys of a recipe of the fit stage that has an algorithm, those of the named algorithm among them.
+
+    Args:
+        recipe: its dataclass.
+        default: the algorithm's name where the settings give none.
+        settings: the command line's.
+    """
+    from hone.core.config import document
+    from hone.core.resolve import resolve
+    from hone.training.recipe import ONLINE_ONLY, PACKAGES
+
+    name = settings.get("algorithm.name", default)
+    for key, value, meaning in document(recipe):
+        if key == "algorithm":
+            yield "algorithm.name", repr(name), meaning
+            yield from document(resolve(name, PACKAGES["algorithm"], "algorithm"), "algorithm.")
+        elif key == "data.task":
+            yield "data.task.name", "", "a task whose corpus has the prompts instead"
+        elif key.removeprefix("run.") not in ONLINE_ONLY:
+            yield key, value, meaning
+
+
 def fit_command(verb: str, usage: str, argv: list[str]) -> None:
     """``hone pretrain`` and ``hone sft``: the same recipe, with and without a model to start from."""
     positional, settings, given = split_flags(argv, frozenset({"help", "resume"}))

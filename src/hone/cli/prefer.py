@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hone.cli._recipes import help_table, read_recipe, split_flags
+from hone.cli._recipes import algorithm_keys, help_table, read_recipe, split_flags
 from hone.core.errors import HoneError
 
 
@@ -35,15 +35,6 @@ def run(argv: list[str]) -> None:
 
 
 def _keys(settings: dict[str, str]) -> Iterator[tuple[str, str, str]]:
-    from hone.core.config import document
-    from hone.core.resolve import resolve
     from hone.training.preferences import PreferRecipe
-    from hone.training.recipe import ONLINE_ONLY, PACKAGES
 
-    name = settings.get("algorithm.name", "dpo")
-    for key, default, meaning in document(PreferRecipe):
-        if key == "algorithm":
-            yield "algorithm.name", repr(name), meaning
-            yield from document(resolve(name, PACKAGES["algorithm"], "algorithm"), "algorithm.")
-        elif key.removeprefix("run.") not in ONLINE_ONLY:
-            yield key, default, meaning
+    return algorithm_keys(PreferRecipe, "dpo", settings)
