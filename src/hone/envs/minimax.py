@@ -116,11 +116,20 @@ def noisy(p: float) -> Floats:
     Raises:
         HoneError: p is not a probability.
     """
+    return noisy_of(perfect(), p)
+
+
+def noisy_of(table: Floats, p: float) -> Floats:
+    """The policy [C, 9] that plays at random with probability p, else by a table.
+
+    Raises:
+        HoneError: p is not a probability.
+    """
     if not 0.0 <= p <= 1.0:
         raise HoneError("not a probability", where="noise of the opponent", got=str(p), expected="0 to 1")
-    table: Floats = p * uniform() + (1.0 - p) * perfect()
-    table.flags.writeable = False
-    return table
+    mixed: Floats = p * uniform() + (1.0 - p) * table
+    mixed.flags.writeable = False
+    return mixed
 
 
 def outcomes(policy: Floats, opponent: Floats, *, first: bool) -> Floats:

@@ -9,7 +9,7 @@ Dimensions: N parallel games.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import gymnasium
@@ -21,29 +21,34 @@ from numpy.typing import ArrayLike, NDArray
 
 from hone.core.errors import HoneError, nearest
 from hone.core.streams import Streams, key_array
-from hone.envs import minimax
+from hone.envs import mcts, minimax
 from hone.envs.bandit import Floats, Ints, check_actions, episode_ids, per_row
 
-Opponent = Literal["random", "noisy", "perfect"]
+Opponent = Literal["random", "noisy", "perfect", "mcts", "noisy_mcts"]
 
 
-def opponent_table(opponent: str, noise: float = 0.5) -> Floats:
+def opponent_table(opponent: str, noise: float = 0.5, simulations: int = 100) -> Floats:
     """The policy [C, 9] of an opponent by name.
 
     Args:
-        opponent: ``random``: any legal move; ``perfect``: any minimax-optimal move; ``noisy``: random with
-            probability ``noise``, else perfect.
-        noise: probability of a random move of the noisy opponent.
+        opponent: ``random``: any legal move; ``perfect``: any minimax-optimal move; ``mcts``: a tree search before
+            every move (:func:`hone.envs.mcts.mcts`); ``noisy`` and ``noisy_mcts``: random with probability
+            ``noise``, else perfect or a tree search.
+        noise: probability of a random move of the noisy opponents.
+        simulations: of a tree search.
 
     Raises:
-        HoneError: there is no such opponent, or the noise is not a probability.
+        HoneError: there is no such opponent, the noise is not a probability, or a search has no simulation.
     """
-    if opponent == "noisy":
-        return minimax.noisy(noise)
-    tables = {"random": minimax.uniform, "perfect": minimax.perfect}
+    tables: dict[str, Callable[[], Floats]] = {
+        "random": minimax.uniform,
+        "perfect": minimax.perfect,
+        "noisy": lambda: minimax.noisy(noise),
+        "mcts": lambda: mcts.mcts(simulations),
+        "noisy_mcts": lambda: mcts.noisy_mcts(noise, simulations),
+    }
     if opponent not in tables:
-        known = nearest(opponent, [*tables, "noisy"])
-        raise HoneError("there is no such tic-tac-toe opponent", got=f'"{opponent}"', do=known)
+        raise HoneError("there is no such tic-tac-toe opponent", got=f'"{opponent}"', do=nearest(opponent, tables))
     return tables[opponent]()
 
 
@@ -54,10 +59,11 @@ class TicTacToe(VectorEnv[Ints, Ints, NDArray[Any]]):
     legal. Games that are over stay as they are, with reward 0, until ``reset`` (``AutoresetMode.DISABLED``).
 
     Args:
-        opponent: ``random``, ``noisy`` or ``perfect``, or its policy as a table [C, 9] written for player 1.
+        opponent: one that :func:`opponent_table` knows, or its policy as a table [C, 9] written for player 1.
         episodes: which games to play: their indices, or a number n for 0..n−1.
         first: whether the agent moves first: one value, or one per game.
-        noise: probability of a random move of the noisy opponent.
+        noise: probability of a random move of the noisy opponents.
+        simulations: of an opponent that searches.
         seed: seed of all games; ``split`` and ``sample`` as in :class:`hone.envs.bandit.Bandits`.
 
     Attributes:
@@ -75,12 +81,13 @@ class TicTacToe(VectorEnv[Ints, Ints, NDArray[Any]]):
         *,
         first: bool | Sequence[bool] | NDArray[np.bool_] = True,
         noise: float = 0.5,
+        simulations: int = 100,
         seed: int = 0,
         split: str = "train",
         sample: int | Sequence[int] | Ints = 0,
     ) -> None:
         self.metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.DISABLED}
-        table = opponent_table(opponent, noise) if isinstance(opponent, str) else opponent
+        table = opponent_table(opponent, noise, simulations) if isinstance(opponent, str) else opponent
         self._cumulative = table.cumsum(axis=1)
         # Rounding may leave the sum just under 1: no uniform may fall past the last move.
         self._cumulative[self._cumulative > 1.0 - 1e-9] = 1.0
@@ -165,11 +172,12 @@ class TicTacToeEnv(gymnasium.Env[int, int]):
         *,
         first: bool = True,
         noise: float = 0.5,
+        simulations: int = 100,
         seed: int = 0,
         split: str = "train",
         render_mode: str | None = None,
     ) -> None:
-        self.games = TicTacToe(opponent, 1, first=first, noise=noise, seed=seed, split=split)
+        self.games = TicTacToe(opponent, 1, first=first, noise=noise, simulations=simulations, seed=seed, split=split)
         self.action_space = spaces.Discrete(9)  # type: ignore[assignment]
         self.observation_space = spaces.Discrete(minimax.CODES)  # type: ignore[assignment]
         self.render_mode = render_mode
