@@ -21,6 +21,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
 from hone.core.errors import HoneError
+from hone.core.seeding import U64
 from hone.core.streams import Streams, key_array
 from hone.envs.arms import Family
 
@@ -73,6 +74,19 @@ def per_row(values: ArrayLike, rows: int, name: str) -> Ints:
     return np.broadcast_to(array, (rows,))
 
 
+def draw_means(family: Family, arms: int, seed: int, split: str, episodes_N: Ints) -> Floats:
+    """Expected rewards [N, K] of the bandits of these episodes."""
+    keys_N = key_array((seed, "bandit", split), episodes_N)
+    # One stream of K + 1 numbers draws an episode's arms: K means, and which arm is best in the gap form.
+    content = Streams(keys_N, width=arms + 1, block=1).at(0)
+    return np.ascontiguousarray(family.means(content[:-1], content[-1]).T)
+
+
+def luck_keys(seed: int, split: str, episodes_N: Ints, samples_N: Ints) -> U64:
+    """Keys [N] of the luck of these playings: number t of a key's stream is the luck of pull t."""
+    return key_array((seed, "pull", split), episodes_N, samples_N)
+
+
 class Bandits(VectorEnv[Ints, Ints, NDArray[Any]]):
     """N bandits stepped at once, with Gymnasium's vector interface; :meth:`pull` is the bare step.
 
@@ -122,15 +136,12 @@ class Bandits(VectorEnv[Ints, Ints, NDArray[Any]]):
         self.episodes_N, self.samples_N = episodes_N, per_row(sample, runs, "sample")
         self.action_space = batch_space(self.single_action_space, runs)
         self.observation_space = batch_space(self.single_observation_space, runs)
-        # One stream of K + 1 numbers draws an episode's arms: K means, and which arm is best in the gap form.
-        content_keys = key_array((self.seed, "bandit", self.split), episodes_N)
-        content = Streams(content_keys, width=self.arms + 1, block=1).at(0)
-        self.means_NK: Floats = np.ascontiguousarray(self.family.means(content[:-1], content[-1]).T)
+        self.means_NK: Floats = draw_means(self.family, self.arms, self.seed, self.split, episodes_N)
         self.best_N: Floats = self.means_NK.max(axis=1)
         self._mean = self.means_NK.ravel()
         self._row = np.arange(runs) * self.arms
-        luck_keys = key_array((self.seed, "pull", self.split), episodes_N, self.samples_N)
-        self._luck = Streams(luck_keys, transform=self.family.luck)
+        keys_N = luck_keys(self.seed, self.split, episodes_N, self.samples_N)
+        self._luck = Streams(keys_N, transform=self.family.luck)
         self._observation = np.zeros(runs, dtype=np.int64)
         self._no, self._yes = np.zeros(runs, dtype=np.bool_), np.ones(runs, dtype=np.bool_)
         for constant in (self._observation, self._no, self._yes):

@@ -1,0 +1,168 @@
+"""The text face of any environment with numbered actions, as a Gymnasium environment of strings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import gymnasium
+from gymnasium.error import ResetNeeded
+
+from hone.core.errors import HoneError
+from hone.core.seeding import key
+from hone.core.types import Scored
+from hone.envs.acting.base import By, Play, Transition
+from hone.envs.acting.face import CHECK
+from hone.envs.base import Step, TextSpace
+
+if TYPE_CHECKING:
+    from hone.envs.acting.task import ActingTask
+
+
+class ActingEnv(gymnasium.Env[str, str]):
+    """An agent reads, answers, and its answer is an action.
+
+    The reward of a turn is the environment's, normalised as the task says, plus the task's penalty where the answer
+    named no legal action (a random one was taken then), plus the bonus for an action that is new. What an aid did
+    between two answers counts into the reward of the first: it came after it.
+
+    ``info["history"]`` holds every :class:`~hone.envs.acting.base.Transition` so far. At the end ``info["metrics"]``
+    has ``return`` (as the environment gives it), ``invalid`` (share of answers that named no legal action),
+    ``coverage`` (share of all actions that were taken at least once) and, where it is known, ``regret``.
+
+    Args:
+        task: what is played and how it is shown.
+        split: the split whose episodes are played.
+
+    Attributes:
+        play: the episode that is played, below its face.
+        history: the steps so far.
+        labels: what each action is called at present.
+    """
+
+    def __init__(self, task: ActingTask, split: str) -> None:
+        self.observation_space = TextSpace()
+        self.action_space = TextSpace()
+        self.task, self.split = task, split
+        self.face, self.aids, self.scene = task.face, task.aids, task.scene
+        self._names = self.face.labels(self.scene)
+        self._anew = self.face.anew or self.aids.shuffle
+        self._compact, self._helped = self.face.style == "compact", self.aids.try_all or self.aids.epsilon > 0
+        self._shift, self._unit = task.scale
+        self._open: Play | None = None
+
+    @property
+    def play(self) -> Play:
+        """The episode that is played, below its face."""
+        if self._open is None:
+            raise ResetNeeded("reset the environment before the first action of every episode")
+        return self._open
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
+        """Begin episode ``options["episode"]``, or a random one; the seed names its luck."""
+        episode = (options or {}).get("episode")
+        count = self.task.size(self.split)
+        if episode is None:
+            super().reset(seed=seed)
+            episode = int(self.np_random.integers(count))
+        if not 0 <= episode < count:
+            raise HoneError("there is no such episode", got=str(episode), expected=f"0 to {count - 1}")
+        sample = seed or 0
+        self._key = (self.task.seed, "acting", self.split, episode, sample)
+        self._open = self.task.begin(self.split, episode, sample)
+        self.history: list[Transition] = []
+        self._seen: set[int] = set()
+        self._answers = self._invalid = 0
+        self._checking = self._over = self._cut = False
+        self._label()
+        self._help()
+        return self._context(), {"episode": episode, "history": self.history}
+
+    def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
+        """Read the answer and act."""
+        step = self.answer(action)
+        reward = step.outcome.value if isinstance(step.outcome, Scored) else float("nan")
+        return step.observation, reward, step.terminated, step.truncated, {**step.info, "outcome": step.outcome}
+
+    def answer(self, text: str) -> Step:
+        """:meth:`step` without Gymnasium's tuple."""
+        play, labels, history = self.play, self.labels, self.history
+        if self.aids.correct and not self._checking:
+            self._checking = True
+            return Step(f"\n{CHECK}\n", Scored(0.0), False, False, {"history": history, "learn": False})
+        self._checking = False
+        chosen = self.face.read(text, labels)
+        named = chosen is not None and chosen in play.legal
+        action = chosen if chosen is not None and named else self._random("invalid")
+        self._answers += 1
+        value = 0.0
+        if not named:
+            self._invalid += 1
+            value = self.task.invalid
+        if action not in self._seen:
+            value += self.aids.bonus
+        before = len(history)
+        value += self._act(play, action, "policy" if named else "chance")
+        if self._helped and not self._over:
+            value += self._help()
+        outcome = Scored(value, answer=labels[action])
+        info: dict[str, Any] = {"history": history, "overflow": "fail"}
+        if self._over:
+            self._open = None
+            info["metrics"] = self._metrics()
+            return Step(f"Reward={history[-1].reward:.2f}", outcome, not self._cut, self._cut, info)
+        if self._anew:
+            self._label()
+            info["anew"] = True
+            return Step(self._context(), outcome, False, False, info)
+        state = play.compact if self._compact else play.state
+        said = self.face.following(self.scene, labels, history, len(history) - before, state, play.legal, named)
+        return Step(said, outcome, False, False, info)
+
+    def _act(self, play: Play, action: int, by: By) -> float:
+        """Take an action, whoever chose it; the normalised reward."""
+        state, compact = play.state, play.compact
+        reward, terminated, self._cut, regret = play.act(action)
+        self.history.append(Transition(state, compact, action, reward, regret, by))
+        self._seen.add(action)
+        self._over = terminated or self._cut
+        return (reward - self._shift) / self._unit
+
+    def _help(self) -> float:
+        """Let the aids act until it is the agent's turn; the normalised reward of what they did."""
+        play, total = self.play, 0.0
+        while self.aids.try_all and len(self.history) < len(self._names) and not self._over:
+            total += self._act(play, len(self.history), "aid")
+        while self.aids.epsilon and not self._over and self._uniform("explore") < self.aids.epsilon:
+            total += self._act(play, self._random("epsilon"), "aid")
+        return total
+
+    def _uniform(self, name: str) -> float:
+        """The number of this name and step."""
+        return key(*self._key, name, len(self.history)) * 2.0**-64
+
+    def _random(self, name: str) -> int:
+        """A legal action."""
+        legal = self.play.legal
+        return int(legal[int(self._uniform(name) * len(legal))])
+
+    def _label(self) -> None:
+        """Name the actions, in an order of this step's own if labels are shuffled."""
+        self.labels = self._names
+        if self.aids.shuffle:
+            order = sorted(range(len(self._names)), key=lambda a: key(*self._key, "label", len(self.history), a))
+            self.labels = tuple(self._names[place] for place in order)
+
+    def _context(self) -> str:
+        if self._over:
+            return ""
+        state = self.play.compact if self._compact else self.play.state
+        return self.face.context(self.scene, self.labels, self.history, state, self.play.legal)
+
+    def _metrics(self) -> dict[str, float]:
+        found = {
+            "return": sum(t.reward for t in self.history),
+            "invalid": self._invalid / self._answers,
+            "coverage": len(self._seen) / len(self._names),
+        }
+        regrets = [t.regret for t in self.history if t.regret is not None]
+        return found | ({"regret": sum(regrets)} if regrets else {})
