@@ -23,7 +23,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
 from hone.core.errors import HoneError
-from hone.core.seeding import generator
+from hone.core.seeding import U64, generator
 from hone.core.streams import Streams, key_array
 from hone.envs.bandit import Floats, Ints, check_actions, episode_ids, per_row
 
@@ -79,6 +79,11 @@ class LatentFactors:
         return cls(left[:, :rank], right[:rank].T * singular[:rank])
 
 
+def user_keys(seed: int, split: str, episodes_N: Ints) -> U64:
+    """Keys [N] of the users of these episodes: number t of a key's stream, times the count of users, is user t."""
+    return key_array((seed, "users", split), episodes_N)
+
+
 class ContextualBandits(VectorEnv[Floats, Ints, NDArray[Any]]):
     """N contextual bandits stepped at once, with Gymnasium's vector interface.
 
@@ -132,7 +137,7 @@ class ContextualBandits(VectorEnv[Floats, Ints, NDArray[Any]]):
         self.episodes_N, self.samples_N = episodes_N, per_row(sample, runs, "sample")
         self.action_space = batch_space(self.single_action_space, runs)
         self.observation_space = batch_space(self.single_observation_space, runs)
-        self._uniform = Streams(key_array((self.seed, "users", self.split), episodes_N))
+        self._uniform = Streams(user_keys(self.seed, self.split, episodes_N))
         self._row = np.arange(runs)
         self.time = 0
         self._next_user()

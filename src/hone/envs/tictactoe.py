@@ -20,6 +20,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
 from hone.core.errors import HoneError, nearest
+from hone.core.seeding import U64
 from hone.core.streams import Streams, key_array
 from hone.envs import mcts, minimax
 from hone.envs.bandit import Floats, Ints, check_actions, episode_ids, per_row
@@ -50,6 +51,20 @@ def opponent_table(opponent: str, noise: float = 0.5, simulations: int = 100) ->
     if opponent not in tables:
         raise HoneError("there is no such tic-tac-toe opponent", got=f'"{opponent}"', do=nearest(opponent, tables))
     return tables[opponent]()
+
+
+def cumulative(table: Floats) -> Floats:
+    """[C, 9] running sums of an opponent's probabilities: the move at uniform u is how many of them are ≤ u."""
+    sums: Floats = table.cumsum(axis=1)
+    # Rounding may leave the sum just under 1: no uniform may fall past the last move.
+    sums[sums > 1.0 - 1e-9] = 1.0
+    return sums
+
+
+def luck_keys(seed: int, split: str, episodes_N: Ints, samples_N: Ints) -> U64:
+    """Keys [N] of the opponent's luck in these games: number 0 of a key's stream is for a move that opens the game,
+    number t for the answer to the agent's t-th move."""
+    return key_array((seed, "tictactoe", split), episodes_N, samples_N)
 
 
 class TicTacToe(VectorEnv[Ints, Ints, NDArray[Any]]):
@@ -88,9 +103,7 @@ class TicTacToe(VectorEnv[Ints, Ints, NDArray[Any]]):
     ) -> None:
         self.metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.DISABLED}
         table = opponent_table(opponent, noise, simulations) if isinstance(opponent, str) else opponent
-        self._cumulative = table.cumsum(axis=1)
-        # Rounding may leave the sum just under 1: no uniform may fall past the last move.
-        self._cumulative[self._cumulative > 1.0 - 1e-9] = 1.0
+        self._cumulative = cumulative(table)
         self.seed, self.split, self._first = seed, split, first
         self.single_action_space = spaces.Discrete(9)
         self.single_observation_space = spaces.Discrete(minimax.CODES)
@@ -102,7 +115,7 @@ class TicTacToe(VectorEnv[Ints, Ints, NDArray[Any]]):
         self.episodes_N, self.samples_N = episodes_N, per_row(sample, games, "sample")
         self.action_space = batch_space(self.single_action_space, games)
         self.observation_space = batch_space(self.single_observation_space, games)
-        self._uniform = Streams(key_array((self.seed, "tictactoe", self.split), episodes_N, self.samples_N))
+        self._uniform = Streams(luck_keys(self.seed, self.split, episodes_N, self.samples_N))
         self.codes_N: Ints = np.zeros(games, dtype=np.int64)
         self.over_N: NDArray[np.bool_] = np.zeros(games, dtype=np.bool_)
         self.time = 0

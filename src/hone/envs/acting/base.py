@@ -26,17 +26,19 @@ class Moved(NamedTuple):
 
 
 class Play(Protocol):
-    """One episode of an environment with numbered actions.
+    """One episode of an environment with numbered actions."""
 
-    Attributes:
-        state: what the agent sees now, as text; "" where the environment has no state.
-        compact: the same in few characters of a fixed number.
-        legal: actions that may be chosen now.
-    """
+    @property
+    def state(self) -> str:
+        """What the agent sees now, as text; "" where the environment has no state."""
 
-    state: str
-    compact: str
-    legal: Sequence[int]
+    @property
+    def compact(self) -> str:
+        """The same in few characters."""
+
+    @property
+    def legal(self) -> Sequence[int]:
+        """Actions that may be chosen now."""
 
     def act(self, action: int) -> Moved:
         """Take a legal action; goes on to the next state."""
@@ -69,15 +71,18 @@ class Scene:
         instruction: role, actions and aim, in sentences.
         names: of the actions, one word each.
         tag: what a compact context begins with.
-        rewards: the rewards that the digits 0 and 9 of the compact form stand for.
+        rewards: the rewards that the digits 0 and 9 of the compact form stand for; None where it shows no rewards, as
+            they come at the end only.
     """
 
     instruction: str
     names: tuple[str, ...]
     tag: str
-    rewards: tuple[float, float]
+    rewards: tuple[float, float] | None
 
     def digit(self, reward: float) -> str:
         """A tenth of the range of rewards as a digit; what lies outside is 0 or 9."""
+        if self.rewards is None:
+            return ""
         low, high = self.rewards
         return str(min(max(int(10 * (reward - low) / (high - low)), 0), 9))

@@ -54,6 +54,8 @@ class Bandit(ActingTask):
         super().__post_init__()
         if self.arms < 2 or self.horizon < 1:
             raise ValueError(f"a bandit needs two arms and a step, not {self.arms} and {self.horizon}")
+        if self.aids.try_all and self.horizon <= self.arms:
+            raise ValueError(f"aids.try_all takes {self.arms} steps, and there are only {self.horizon}: none are left")
         unused, default = ("bernoulli", Bernoulli()) if self.family == "gaussian" else ("gaussian", Gaussian())
         if getattr(self, unused) != default:
             raise ValueError(f'{unused} has no effect on family "{self.family}"')
