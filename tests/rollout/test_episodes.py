@@ -93,7 +93,7 @@ def test_a_prompt_beyond_the_context_fails_and_leaves_no_tokens() -> None:
     engine = Engine()
     found = play(Echo(), engine, [Start(0, 0, 0)], max_length=2)
     assert engine.requests == []
-    assert found[0].failure == Failed("the prompt has 2 tokens, the context only 2", "exception")
+    assert found[0].failure == Failed("the prompt has 2 tokens, the context only 2", "context")
     assert found[0].turns[0].observation == ()
     assert found[0].prompt == "a="
 

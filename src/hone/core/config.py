@@ -1,7 +1,7 @@
 """Configuration: frozen dataclasses ⇄ dictionaries ⇄ TOML, validated, with unknown keys refused by name.
 
 Every option of hone is a field of some frozen dataclass; nothing else defines a default. A field whose class is
-chosen by name (``[algorithm] name = "grpo"``) is built by :func:`build_named`.
+chosen by name (``[algorithm] name = "grpo"``) is declared by :func:`named`, and built by :func:`build_named`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,16 @@ from hone.core.errors import HoneError, nearest
 from hone.core.resolve import resolve, short_name
 
 T = TypeVar("T")
+
+
+def named(package: str, kind: str) -> dict[str, Any]:
+    """Metadata of a dataclass field whose class is chosen by name: in TOML a table of ``name`` and its options.
+
+    Args:
+        package: where short names are looked up, ``hone.envs.tasks``.
+        kind: what it is, for errors.
+    """
+    return {"named": (package, kind)}
 
 
 def build(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
@@ -33,6 +43,7 @@ def build(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
     import pydantic
 
     _refuse_unknown(cls, values, where)
+    values = _with_named(cls, values, where)
     try:
         return pydantic.TypeAdapter(cls).validate_python(_over_defaults(cls, values))
     except pydantic.ValidationError as error:
@@ -73,7 +84,8 @@ def build_named(values: Mapping[str, Any], package: str, kind: str, where: str =
 def plain(value: Any, package_of: Mapping[str, str] | None = None) -> Any:
     """A dataclass as nested plain values (None dropped: TOML has no null).
 
-    ``package_of`` maps a field name to the package of its short names: such a field also gets its ``name`` key.
+    A field declared by :func:`named` also gets its ``name`` key; ``package_of`` maps the names of further such fields
+    to the package of their short names.
     """
     packages = package_of or {}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -83,8 +95,9 @@ def plain(value: Any, package_of: Mapping[str, str] | None = None) -> Any:
             if item is None:
                 continue
             table[f.name] = plain(item, packages)
-            if f.name in packages and isinstance(table[f.name], dict):
-                table[f.name] = {"name": short_name(item, packages[f.name]), **table[f.name]}
+            package = f.metadata["named"][0] if "named" in f.metadata else packages.get(f.name)
+            if package and isinstance(table[f.name], dict):
+                table[f.name] = {"name": short_name(item, package), **table[f.name]}
         return table
     if isinstance(value, Mapping):
         return {str(k): plain(v, packages) for k, v in value.items() if v is not None}
@@ -183,6 +196,17 @@ def _refuse_unknown(cls: type[Any], values: Mapping[str, Any], where: str) -> No
         nested = _dataclass_of(cls, name, hints)
         if nested is not None and isinstance(value, Mapping):
             _refuse_unknown(nested, value, f"{where} {name}".strip())
+
+
+def _with_named(cls: type[Any], values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The values with the tables of fields that are chosen by name built."""
+    built = dict(values)
+    for f in dataclasses.fields(cls):
+        if "named" in f.metadata and isinstance(values.get(f.name), Mapping):
+            inside = f"{where[:-1]}.{f.name}]" if where.endswith("]") else f"{where} [{f.name}]".strip()
+            package, kind = f.metadata["named"]
+            built[f.name] = build_named(values[f.name], package, kind, inside)
+    return built
 
 
 def _over_defaults(cls: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:

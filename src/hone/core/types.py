@@ -32,10 +32,13 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The grader's own fault: no reward exists. Counted and logged, never a silent 0, never in a baseline."""
+    """The grader's own fault: no reward exists. Counted and logged, never a silent 0, never in a baseline.
+
+    The kind "context" is nobody's fault but the recipe's: the model's context had no room for an answer.
+    """
 
     reason: str
-    kind: Literal["exception", "not_finite", "timeout", "gone"]
+    kind: Literal["exception", "not_finite", "timeout", "gone", "context"]
 
 
 Outcome = Scored | Failed

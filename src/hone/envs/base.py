@@ -34,12 +34,28 @@ class TextSpace(gymnasium.Space[str]):
 TextEnv = gymnasium.Env[str, str]
 """``reset(options={"episode": i})`` starts the i-th episode of its split. ``step`` puts the :class:`Outcome` of the
 action into ``info["outcome"]``; the reward it returns is ``outcome.value``, or NaN where the grader failed. A prompt
-that is a conversation stands in ``info["messages"]`` of ``reset`` (role/content dictionaries)."""
+that is a conversation stands in ``info["messages"]`` of ``reset`` (role/content dictionaries).
+``reset(options={"outcomes": {turn: outcome}})`` tells what was journalled of these turns before a crash: an environment
+whose answer depends on an outcome takes it from there, so that a resumed episode goes on as it went."""
+
+CONTROLS = ("messages", "keep", "overflow")
+"""Keys of a step's ``info`` that speak to the rollout, see :class:`Step`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What ``gymnasium.Env.step`` returns, named."""
+    """What ``gymnasium.Env.step`` returns, named.
+
+    Three keys of ``info`` speak to the rollout:
+
+    - ``messages``: what a model with a chat template sees in place of ``observation`` (role/content dictionaries).
+    - ``keep``: the next context is the opening and the last so many pairs (action, the observation that answered it),
+      this one included; without it the context goes on. What it leaves out makes a context that does not extend the
+      last one, so it begins a new row.
+    - ``overflow``: what happens where the next context leaves no room for an action. "truncate" (the default) ends the
+      episode, "fail" makes it :class:`Failed`, "shorten" leaves out the oldest pairs until ``max_tokens`` of the
+      sampling fit, and fails where even the opening alone is too long.
+    """
 
     observation: str
     outcome: Outcome

@@ -65,7 +65,13 @@ class Renderer:
             )
         return ids
 
-    def following(self, observation: str, action_tokens: Sequence[int], ended: bool) -> list[int]:
+    def following(
+        self,
+        observation: str,
+        action_tokens: Sequence[int],
+        ended: bool,
+        messages: Sequence[Message] | None = None,
+    ) -> list[int]:
         """Only the new tokens between an action and the next one.
 
         The end token of the action is left out if the policy sampled it and put in where it did not (a chat
@@ -75,11 +81,12 @@ class Renderer:
             observation: what the environment answered.
             action_tokens: the ids that were sampled.
             ended: the last of them is an end token.
+            messages: what a chat template shows instead of the observation as one user message.
         """
         if not self.chat:
             return self._encode(observation)
         sampled_end = action_tokens[-1] if ended and action_tokens else None
-        return self.between([{"role": "user", "content": observation}], sampled_end)
+        return self.between(messages or [{"role": "user", "content": observation}], sampled_end)
 
     def between(self, messages: Sequence[Message], sampled_end: int | None = None) -> list[int]:
         """The tokens a chat template puts between two answers with ``messages`` between them.

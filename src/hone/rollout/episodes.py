@@ -2,20 +2,21 @@
 
 Every episode is driven independently: its next request is submitted as soon as its environment has answered, so
 the engine stays full across groups and turns. What was sampled is stored as ids; text exists only for environments
-and people.
+and people. A context that an environment cuts short (:class:`hone.envs.base.Step`) is put together from the ids that
+were sampled and rendered before: nothing is encoded twice.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from hone.core.seeding import key
 from hone.core.spans import span
 from hone.core.types import Completion, Failed, Outcome, Trajectory, Turn
 from hone.engines.base import Engine, Request, Sampling
-from hone.envs.base import Step, Task, TextEnv, failed_step
+from hone.envs.base import CONTROLS, Step, Task, TextEnv, failed_step
 from hone.models.chat import Renderer
 
 
@@ -39,11 +40,19 @@ class _Running:
     start: Start
     env: TextEnv
     prompt: str = ""
+    said: list[tuple[int, ...]] = field(default_factory=list)  # the new tokens of every observation
+    first: int = 0  # the context is said[0], then action and observation of every turn from this one
     context: list[int] = field(default_factory=list)
     observation: tuple[int, ...] = ()
+    restart: bool = False
     turns: list[Turn] = field(default_factory=list)
     last: Step | None = None
     truncated: bool = False
+
+    def since(self, first: int) -> list[int]:
+        """The context whose oldest action is that of turn ``first``."""
+        pairs = zip(self.turns[first:], self.said[first + 1 :], strict=True)
+        return [*self.said[0], *(token for turn, said in pairs for token in (*turn.action.tokens, *said))]
 
 
 Recorded = Mapping[tuple[int, int, int], Outcome]
@@ -74,8 +83,9 @@ def rollout(
         noise: prefix of every noise key, ``(run seed, step)``; the rest is (group, sample, turn) (law 12).
         split: which split the episodes come from.
         max_turns: an episode of this many turns is truncated.
-        max_length: context positions; a context that leaves no room for an action is truncated.
-        recorded: outcomes to use instead of what the environment answers (resuming).
+        max_length: context positions; what becomes of an episode whose context leaves no room for an action, its
+            environment says (:class:`hone.envs.base.Step`).
+        recorded: outcomes to use instead of what the environment answers (resuming); environments are told them.
 
     Returns:
         One trajectory per start. An environment that raises gives a :class:`Failed` outcome, never an exception
@@ -101,6 +111,9 @@ class _Player:
         self.engine, self.task, self.renderer, self.sampling = engine, task, renderer, sampling
         self.noise, self.split, self.max_turns = noise, split, max_turns
         self.max_length, self.recorded = max_length, recorded
+        self.outcomes: dict[tuple[int, int], dict[int, Outcome]] = {}
+        for (group, sample, turn), outcome in recorded.items():
+            self.outcomes.setdefault((group, sample), {})[turn] = outcome
         self.opening: dict[str, tuple[int, ...]] = {}
 
     def play(self, starts: Sequence[Start]) -> list[Trajectory]:
@@ -121,11 +134,13 @@ class _Player:
 
     def _open(self, episode: _Running) -> bool:
         """Reset the environment and render its first observation; False if the episode is over already."""
+        start = episode.start
+        options: dict[str, Any] = {"episode": start.episode}
+        if known := self.outcomes.get((start.group, start.sample)):
+            options["outcomes"] = known
         try:
-            text, info = episode.env.reset(
-                seed=key(*self.noise, "env", episode.start.group, episode.start.sample) % 2**31,
-                options={"episode": episode.start.episode},
-            )
+            seed = key(*self.noise, "env", start.group, start.sample) % 2**31
+            text, info = episode.env.reset(seed=seed, options=options)
             messages = info.get("messages")
             episode.prompt = text
             cached = self.opening.get(text) if messages is None else None
@@ -134,21 +149,21 @@ class _Player:
                 self.opening[text] = episode.observation
         except Exception as error:
             return self._fail(episode, f"reset raised {type(error).__name__}: {error}")
-        episode.context = list(episode.observation)
-        if self._full(episode):
-            # Its tokens stay out of the batch: no model could score a row longer than its context.
-            episode.observation = ()
-            return self._fail(
-                episode, f"the prompt has {len(episode.context)} tokens, the context only {self.max_length}"
-            )
+        episode.said, episode.context = [episode.observation], list(episode.observation)
+        if self._full(episode.context):
+            return self._fail(episode, self._too_long(episode, "the prompt"), "context")
         return True
 
-    def _full(self, episode: _Running) -> bool:
-        return self.max_length is not None and len(episode.context) >= self.max_length
+    def _full(self, context: Sequence[int], room: int = 1) -> bool:
+        return self.max_length is not None and len(context) + room > self.max_length
 
-    def _fail(self, episode: _Running, reason: str) -> bool:
-        nothing = Completion((), (), "length")
-        episode.turns.append(Turn(episode.observation, nothing, "", Failed(reason, "exception")))
+    def _too_long(self, episode: _Running, what: str) -> str:
+        return f"{what} has {len(episode.context)} tokens, the context only {self.max_length}"
+
+    def _fail(self, episode: _Running, reason: str, kind: Literal["exception", "context"] = "exception") -> bool:
+        # Tokens that fit no context stay out of the batch: no model could score such a row.
+        nothing, seen = Completion((), (), "length"), () if kind == "context" else episode.observation
+        episode.turns.append(Turn(seen, nothing, "", Failed(reason, kind)))
         return False
 
     def _submit(self, indices: Sequence[int], running: Sequence[_Running]) -> None:
@@ -167,7 +182,7 @@ class _Player:
             episode = running[i]
             at = (episode.start.group, episode.start.sample, len(episode.turns))
             outcome = self.recorded.get(at, step.outcome)
-            episode.turns.append(Turn(episode.observation, completion, text, outcome))
+            episode.turns.append(Turn(episode.observation, completion, text, outcome, episode.restart))
             episode.last = step
             if step.terminated or step.truncated or isinstance(outcome, Failed):
                 continue
@@ -176,11 +191,23 @@ class _Player:
         self._submit(going, running)
 
     def _follow(self, episode: _Running, completion: Completion, step: Step) -> bool:
-        """Append the action and the next observation to the context; False if a limit ends the episode."""
+        """Make the next context; False if a limit ends the episode."""
         ended = completion.stop == "end"
-        episode.observation = tuple(self.renderer.following(step.observation, completion.tokens, ended))
-        episode.context += [*completion.tokens, *episode.observation]
-        episode.truncated = len(episode.turns) >= self.max_turns or self._full(episode)
+        messages = step.info.get("messages")
+        episode.said.append(tuple(self.renderer.following(step.observation, completion.tokens, ended, messages)))
+        turns, overflow = len(episode.turns), step.info.get("overflow", "truncate")
+        first = max(turns - step.info["keep"], 0) if "keep" in step.info else episode.first
+        context = episode.since(first)
+        while overflow == "shorten" and first < turns and self._full(context, self.sampling.max_tokens):
+            first += 1
+            context = episode.since(first)
+        episode.restart = first != episode.first
+        episode.observation = tuple(context) if episode.restart else episode.said[-1]
+        episode.first, episode.context = first, context
+        if self._full(context) and overflow != "truncate":
+            what = f"the context of turn {turns + 1} on episode {episode.start.episode} ({episode.prompt[:80]!r})"
+            return self._fail(episode, self._too_long(episode, what), "context")
+        episode.truncated = turns >= self.max_turns or self._full(context)
         return not episode.truncated
 
     def _step(self, envs: Sequence[TextEnv], actions: Sequence[str]) -> list[Step]:
@@ -193,7 +220,7 @@ class _Player:
     @staticmethod
     def _trajectory(episode: _Running) -> Trajectory:
         last = episode.last
-        info: dict[str, Any] = dict(last.info) if last else {}
+        info: dict[str, Any] = {k: v for k, v in last.info.items() if k not in CONTROLS} if last else {}
         metrics = info.pop("metrics", {})
         return Trajectory(
             episode=episode.start.episode,
