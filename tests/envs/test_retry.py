@@ -67,7 +67,7 @@ class Sums(QuestionTask):
 def played(task: Retry, actions: Sequence[str], **options: Any) -> list[tuple[str, float, bool, dict[str, Any]]]:
     env = task.env("train")
     env.reset(options={"episode": 1, **options})
-    return [(text, reward, over, info) for text, reward, over, _, info in map(env.step, actions)]
+    return [(text, float(reward), over, info) for text, reward, over, _, info in map(env.step, actions)]
 
 
 def test_every_attempt_but_the_last_is_answered_by_the_retry_text_whatever_it_was_worth() -> None:
