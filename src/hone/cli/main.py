@@ -23,6 +23,7 @@ _ORDER = [
     "prefer",
     "distill",
     "train",
+    "rounds",
     "profile",
     "eval",
     "chat",

@@ -69,16 +69,21 @@ def build_named(values: Mapping[str, Any], package: str, kind: str, where: str =
         kind: what it is, for errors.
         where: prefix for error messages.
     """
+    rest = {name: value for name, value in values.items() if name != "name"} if isinstance(values, Mapping) else {}
+    return build(class_named(values, package, kind, where), rest, where or f"[{kind}]")
+
+
+def class_named(values: Mapping[str, Any], package: str, kind: str, where: str = "") -> type[Any]:
+    """The dataclass that ``values["name"]`` names; arguments and errors as :func:`build_named`."""
     where = where or f"[{kind}]"
-    rest = dict(values) if isinstance(values, Mapping) else {}
-    name = rest.pop("name", None)
+    name = values.get("name") if isinstance(values, Mapping) else None
     if not isinstance(name, str):
         got = "" if isinstance(values, Mapping) else repr(values)
         raise HoneError(f"the {kind} has no name", where=where, got=got, expected='a table with a key name = "..."')
     cls = resolve(name, package, kind)
     if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
         raise HoneError(f"this is no {kind}", where=where, got=f'"{name}"', expected="a (frozen) dataclass")
-    return build(cls, rest, where)
+    return cls
 
 
 def plain(value: Any, package_of: Mapping[str, str] | None = None) -> Any:

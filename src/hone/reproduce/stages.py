@@ -1,46 +1,17 @@
-"""Stages of a reproduction: each is a run that is made, gone on with, or used as it is if it is finished.
-
-So a reproduction that was stopped goes on where it stood when it is called again with the same folder.
-"""
+"""What reproductions share that are made of runs: stages of :mod:`hone.training.stages`, what they cost, seeds."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hone.evaluate.estimates import t_mean
 from hone.models.policy import Policy, load
-from hone.training.fit import FitRecipe, fit
-from hone.training.online import train_online
-from hone.training.recipe import Recipe
-from hone.training.reward import RewardRecipe, train_reward
 from hone.training.run import Run
-
-
-def fit_stage(recipe: FitRecipe) -> Run:
-    """Pretrain or fine-tune, unless that is done."""
-    run = Run(Path(recipe.run.out))
-    if not _finished(run, recipe.run.steps):
-        fit(recipe, resume=_begun(run))
-    return run
-
-
-def online_stage(recipe: Recipe) -> Run:
-    """Train online, unless that is done."""
-    run = Run(Path(recipe.run.out))
-    if not _finished(run, recipe.run.steps):
-        train_online(recipe, load(recipe.model), run, resume=_begun(run))
-    return run
-
-
-def reward_stage(recipe: RewardRecipe) -> Run:
-    """Train a reward model, unless that is done."""
-    run = Run(Path(recipe.run.out))
-    if not _finished(run, recipe.run.steps):
-        train_reward(recipe, resume=_begun(run))
-    return run
+from hone.training.stages import fit_stage as fit_stage
+from hone.training.stages import online_stage as online_stage
+from hone.training.stages import reward_stage as reward_stage
 
 
 def policy_of(run: Run) -> Policy:
@@ -80,15 +51,3 @@ def seed_table(seeds: Sequence[int], measures: Mapping[str, Sequence[float]]) ->
 
 def _short(value: float) -> str:
     return f"{value:.3f}" if abs(value) < 10 else f"{value:,.0f}"
-
-
-def _begun(run: Run) -> bool:
-    return (run.path / "config.toml").exists()
-
-
-def _finished(run: Run, steps: int) -> bool:
-    rows = run.metrics
-    done = run.model.exists() and bool(rows) and rows[-1]["step"] >= steps
-    if done:
-        print(f"{run.path}: finished before, used as it is", file=sys.stderr)
-    return done

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hone.core.config import build, build_named
+from hone.core.config import build, build_named, class_named
 from hone.core.errors import HoneError
 from hone.training.distilling import DistillRecipe
 from hone.training.fit import FitRecipe, SftRecipe
 from hone.training.preferences import PreferRecipe
 from hone.training.recipe import PACKAGES, Recipe
 from hone.training.reward import RewardRecipe, TinyRewardRecipe
+from hone.training.rounds.base import Rounds, RoundsRecipe
 
 
 def recipe_from(values: Mapping[str, Any], where: str = "recipe") -> Recipe:
@@ -101,6 +102,38 @@ def fit_recipe_from(values: Mapping[str, Any], where: str = "recipe") -> FitReci
             values["algorithm"], PACKAGES["algorithm"], "algorithm", f"{where} [algorithm]"
         )
     return build(SftRecipe if "model" in values else FitRecipe, values, where)
+
+
+def rounds_recipe_from(values: Mapping[str, Any], where: str = "recipe") -> RoundsRecipe:
+    """A recipe of rounds from the tables of a TOML file; the inner recipes are tables beside [rounds].
+
+    Raises:
+        HoneError: a missing table, an unknown key or name, a value that is refused.
+    """
+    values = dict(values)
+    for part, example in (
+        ("model", 'path = "runs/sft"'),
+        ("task", 'name = "reviews"'),
+        ("rounds", 'name = "rlhf"'),
+    ):
+        if not isinstance(values.get(part), Mapping):
+            raise HoneError(f"the recipe has no [{part}]", where=where, expected=f"[{part}] with {example}")
+    values["task"] = build_named(values["task"], PACKAGES["task"], "task", f"{where} [task]")
+    kind = class_named(values["rounds"], PACKAGES["rounds"], "rounds", f"{where} [rounds]")
+    table = dict(values["rounds"])
+    if not issubclass(kind, Rounds):
+        raise HoneError(
+            "this is no kind of rounds",
+            where=f"{where} [rounds]",
+            got=f'"{table["name"]}"',
+            expected="a dataclass that extends hone.training.rounds.base.Rounds",
+        )
+    for name, inner in kind.inner.items():
+        if name in table:
+            raise HoneError(f"[{name}] is a table of its own", where=f"{where} [rounds.{name}]", do=f"write [{name}]")
+        table[name] = inner.read(values.pop(name, {}), f"{where} [{name}]")
+    values["rounds"] = build_named(table, PACKAGES["rounds"], "rounds", f"{where} [rounds]")
+    return build(RoundsRecipe, values, where)
 
 
 def _with_task(values: Mapping[str, Any], section: str, where: str) -> dict[str, Any]:

@@ -10,7 +10,12 @@ from hone.engines.base import Sampling
 from hone.models.config import Layout, ModelConfig, ValueConfig
 from hone.training.pretraining import PtxConfig as PtxConfig
 
-PACKAGES = {"task": "hone.envs.tasks", "algorithm": "hone.algorithms", "grader": "hone.envs.graders"}
+PACKAGES = {
+    "task": "hone.envs.tasks",
+    "algorithm": "hone.algorithms",
+    "grader": "hone.envs.graders",
+    "rounds": "hone.training.rounds",
+}
 """Where the short names of a recipe's named tables are looked up."""
 
 Truncated = Literal["keep", "mask", "exclude"]

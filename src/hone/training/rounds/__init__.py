@@ -1,0 +1,1 @@
+"""The rounds loop, and one kind of rounds per file: collect, fit, repeat."""
