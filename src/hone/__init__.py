@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hone.algorithms.a2c import A2C as A2C
+    from hone.algorithms.awr import AWR as AWR
     from hone.algorithms.cispo import CISPO as CISPO
     from hone.algorithms.dapo import DAPO as DAPO
     from hone.algorithms.dpo import DPO as DPO
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from hone.algorithms.reinforce import REINFORCE as REINFORCE
     from hone.algorithms.rejection import Rejection as Rejection
     from hone.algorithms.rloo import RLOO as RLOO
+    from hone.algorithms.rwr import RWR as RWR
     from hone.engines.base import Sampling as Sampling
     from hone.envs.tasks.addition import Addition as Addition
     from hone.envs.tasks.questions import Questions as Questions
@@ -34,6 +36,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 _HOME = {
     "A2C": "hone.algorithms.a2c",
+    "AWR": "hone.algorithms.awr",
     "Addition": "hone.envs.tasks.addition",
     "CISPO": "hone.algorithms.cispo",
     "DAPO": "hone.algorithms.dapo",
@@ -46,6 +49,7 @@ _HOME = {
     "Questions": "hone.envs.tasks.questions",
     "REINFORCE": "hone.algorithms.reinforce",
     "RLOO": "hone.algorithms.rloo",
+    "RWR": "hone.algorithms.rwr",
     "Rejection": "hone.algorithms.rejection",
     "Sampling": "hone.engines.base",
     "load": "hone.models.policy",

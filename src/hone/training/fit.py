@@ -177,8 +177,8 @@ def records_of(data: Corpus, seed: int, where: str = "data") -> list[Record]:
         return read_rows(data.source, split=data.split, columns=data.columns)
     if not hasattr(data.task, "corpus"):
         raise HoneError("this task generates no corpus", where=f"{where}.task", got=type(data.task).__name__)
-    pairs = data.task.corpus(data.examples, seed)
-    return [{"prompt": prompt, "completion": completion} for prompt, completion in pairs]
+    written = data.task.corpus(data.examples, seed)
+    return [each if isinstance(each, dict) else {"prompt": each[0], "completion": each[1]} for each in written]
 
 
 class Scratch(Protocol):

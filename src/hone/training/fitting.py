@@ -114,8 +114,9 @@ class FitLoop:
             batch = self.reference.teach(batch, self.recipe.algorithm.top_k, micro)
         if self.reference is not None and "ref_logprob" in needs:
             batch = batch.with_(ref_logprob=score_all(self.reference, batch, micro_tokens=size).logprob)
-        if "old_logprob" in needs:
-            batch = batch.with_(old_logprob=score_all(self.learner, batch, micro_tokens=size).logprob)
+        if wanted := needs & {"old_logprob", "value"}:
+            before = score_all(self.learner, batch, micro_tokens=size, needs=wanted & {"value"})
+            batch = batch.with_(old_logprob=before.logprob, value=before.value)
         return credited(self.recipe.algorithm, batch, self.session.state)
 
     def _examples(self, step: int) -> list[Example]:
