@@ -53,6 +53,13 @@ def test_the_judges_choices_and_rankings_are_bradley_terry() -> None:
     assert person.ceiling(pairs) == pytest.approx(np.mean([max(x, 1 - x) for x in p]))
 
 
+def test_a_verdict_does_not_depend_on_the_order_of_the_answers() -> None:
+    person, answers = NoisyJudge(), ["price fresh.", "price plain, room lovely.", "taste awful."]
+    for turn in range(50):
+        assert person.prefers_first(ASKED, *answers[:2], turn) != person.prefers_first(ASKED, *answers[1::-1], turn)
+        assert person.ranks(ASKED, answers, turn) == person.ranks(ASKED, answers[::-1], turn)[::-1]
+
+
 def test_prompts_stay_on_one_side_and_everything_is_a_function_of_its_seed() -> None:
     task = Reviews(train=100, test=50)
     asked = {q.text for q in task.questions("train")}, {q.text for q in task.questions("test")}

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hone.core.seeding import generator, key, uniforms
+from hone.core.seeding import key, uniforms
 
 ASPECTS = ("taste", "price", "service", "room")
 QUALITY = {"superb": 2.0, "lovely": 1.3, "fresh": 0.8, "usual": 0.0, "plain": -0.8, "stale": -1.3, "awful": -2.0}
@@ -85,7 +86,8 @@ def write(rng: np.random.Generator, skill: float = 0.0) -> str:
 class NoisyJudge:
     """A person: prefers a to b with probability ``σ((gold(a) − gold(b)) / temperature)``, Bradley-Terry exactly.
 
-    The verdict on a pair is a function of the seed, the pair and ``turn`` alone.
+    A verdict is a function of the seed, the prompt, the texts and ``turn`` alone: in which order the answers are given
+    does not matter.
 
     Attributes:
         temperature: 1 is the scale of :func:`gold`; larger is more careless.
@@ -101,19 +103,18 @@ class NoisyJudge:
 
     def prefers_first(self, prompt: str, first: str, second: str, turn: int = 0) -> bool:
         """One verdict."""
-        noise = key(self.seed, "judge", prompt, first, second, turn)
-        return bool(
-            uniforms(np.array([noise], dtype=np.uint64), np.zeros(1, dtype=np.uint64))[0]
-            < self.chance(prompt, first, second)
-        )
+        low, high = sorted((first, second))
+        (noise,) = _uniforms([key(self.seed, "judge", prompt, low, high, turn)])
+        return bool(noise < self.chance(prompt, low, high)) == (first == low)
 
     def ranks(self, prompt: str, answers: Sequence[str], turn: int = 0) -> list[int]:
         """The place of every answer, 1 is best: by ``gold / temperature`` plus Gumbel noise.
 
         Every two answers are then in the order of :meth:`chance` (Luce 1959; Yellott 1977).
         """
-        noise = generator(self.seed, "judge ranks", prompt, turn).gumbel(size=len(answers))
-        worth = np.array([gold(prompt, answer) for answer in answers]) / self.temperature + noise
+        noise = _uniforms([key(self.seed, "judge ranks", prompt, answer, turn) for answer in answers])
+        gumbel = -np.log(-np.log(np.clip(noise, 1e-300, None)))
+        worth = np.array([gold(prompt, answer) for answer in answers]) / self.temperature + gumbel
         places: list[int] = (np.argsort(np.argsort(-worth)) + 1).tolist()
         return places
 
@@ -121,6 +122,10 @@ class NoisyJudge:
         """The best expected accuracy on this judge's verdicts, ``mean of max(p, 1 − p)``: that of knowing ``gold``."""
         chances = [self.chance(*pair) for pair in pairs]
         return sum(max(p, 1 - p) for p in chances) / len(chances)
+
+
+def _uniforms(keys: Sequence[int]) -> NDArray[np.float64]:
+    return uniforms(np.array(keys, dtype=np.uint64), np.zeros(len(keys), dtype=np.uint64))
 
 
 def _parse(clause: str) -> tuple[str, str, str]:
