@@ -17,10 +17,11 @@ from hone.evaluate.model import EvalConfig, EvalRecipe
 from hone.models.config import LoraConfig, ModelConfig, ValueConfig
 from hone.models.tiny import TinyConfig
 from hone.training.build import fit_recipe_from, recipe_from, reward_recipe_from
+from hone.training.feedback import FeedbackConfig
 from hone.training.fit import DataConfig, FitRecipe, SftRecipe
 from hone.training.preferences import PreferRecipe
 from hone.training.recipe import BatchConfig, EngineConfig, OptimiserConfig, PtxConfig, Recipe, RunConfig
-from hone.training.reward import FeedbackConfig, NormaliseConfig, RewardRecipe, TinyRewardRecipe
+from hone.training.reward import NormaliseConfig, RewardRecipe, TinyRewardRecipe
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

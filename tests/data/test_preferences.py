@@ -11,6 +11,7 @@ from hone.core.errors import HoneError
 from hone.core.feedback import Answer, Comparison, Label, Ranking, Rating, Text
 from hone.data.preferences import (
     encode_labels,
+    fitting,
     prompt_content,
     score_comparisons,
     scores_of,
@@ -73,6 +74,39 @@ def test_scored_text_makes_pairs_with_a_filter() -> None:
         ("e", "b", 2.0),
     }
     assert len(score_comparisons(ratings)) == 5  # equal scores make none
+
+
+def test_ratings_are_paired_on_one_scale_only() -> None:
+    ann = [Rating("p", Answer(text), score=value, annotator="ann") for text, value in (("a", 9.0), ("b", 8.0))]
+    bob = [Rating("p", Answer(text), score=value, annotator="bob") for text, value in (("c", 2.0), ("d", 1.0))]
+    thumbs = [Rating("p", Answer(text), thumb=up, annotator="ann") for text, up in (("e", True), ("f", False))]
+    found = score_comparisons([*ann, *bob, *thumbs])
+    # ann's 9 says nothing beside bob's 2, nor a thumb beside a score
+    assert {(c.chosen.text, c.rejected.text, c.margin, c.annotator) for c in found} == {
+        ("a", "b", 1.0, "ann"),
+        ("c", "d", 1.0, "bob"),
+        ("e", "f", 1.0, "ann"),
+    }
+
+
+def test_many_ratings_of_a_prompt_make_a_bounded_number_of_pairs() -> None:
+    many = [rate("p", f"answer {i}", float(i)) for i in range(40)]
+    few = [rate("q", "a", 1.0), rate("q", "b", 2.0)]
+    found = score_comparisons([*many, *few], max_pairs=16)
+    assert [c.prompt for c in found] == ["p"] * 16 + ["q"]
+    everything = {(c.chosen.text, c.rejected.text) for c in score_comparisons(many)}
+    drawn = {(c.chosen.text, c.rejected.text) for c in found[:16]}
+    assert len(everything) == 780 and len(drawn) == 16 and drawn < everything
+    # drawn from all over, not the pairs of the first answers
+    assert len({int(str(text).split()[1]) // 10 for pair in drawn for text in pair}) == 4
+    assert score_comparisons(many[::-1], max_pairs=16) != found  # in the order given
+    assert {(c.chosen.text, c.rejected.text) for c in score_comparisons(many[::-1], max_pairs=16)} == drawn
+    assert len(select(many, "pairs", max_pairs=5)) == 5
+
+
+def test_labels_that_fit() -> None:
+    labels: list[Label] = [compare("p", "abc", "c"), rate("p", "abcdef", 1.0), rate("p", "ab", 1.0)]
+    assert fitting(Letters(), labels, 5) == [labels[0], labels[2]]  # p, a, b, c and an end token
 
 
 def test_regression_takes_scores_or_computes_them_from_comparisons() -> None:

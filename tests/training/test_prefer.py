@@ -21,10 +21,10 @@ from hone.data.rows import pad_examples
 from hone.models.chat import Renderer
 from hone.models.config import ModelConfig
 from hone.models.policy import Policy
+from hone.training.feedback import FeedbackConfig
 from hone.training.fitting import FitLoop
 from hone.training.preferences import PreferRecipe, prefer
 from hone.training.recipe import OptimiserConfig, RunConfig
-from hone.training.reward import FeedbackConfig
 from hone.training.run import Run
 
 LETTERS = "abcd"

@@ -25,8 +25,9 @@ from hone.models.config import LoraConfig, ModelConfig
 from hone.models.reward_files import load_reward
 from hone.models.tiny import TinyConfig
 from hone.training.build import recipe_from, reward_recipe_from
+from hone.training.feedback import FeedbackConfig
 from hone.training.recipe import OptimiserConfig, RunConfig
-from hone.training.reward import FeedbackConfig, NormaliseConfig, RewardRecipe, TinyRewardRecipe, train_reward
+from hone.training.reward import NormaliseConfig, RewardRecipe, TinyRewardRecipe, train_reward
 from hone.training.run import Run
 
 WORDS = ("good", "bad", "fine", "poor")
@@ -108,6 +109,7 @@ def test_micro_batches_do_not_change_the_weights(make: Make) -> None:
 
 SCRIPT = """
 import torch
+from hone.training.feedback import FeedbackConfig
 from hone.training.reward import *
 from hone.models.tiny import TinyConfig
 torch.set_num_threads(1)
@@ -159,6 +161,37 @@ def test_it_starts_from_a_policy_an_earlier_reward_model_and_an_adapter(make: Ma
     adapted = train_reward(make("adapted", steps=2, model=config))
     assert not (adapted.model / "adapter_config.json").exists()  # merged: one whole model
     assert json.loads((adapted.path / "evals/held-out.json").read_text())["accuracy"]["value"] == 1.0
+
+
+def test_no_normalisation_leaves_the_scores_whatever_the_earlier_model_had(make: Make) -> None:
+    first = load_reward(train_reward(make("first", steps=2)).path)
+    assert (first.gain, first.bias) != (1.0, 0.0)
+    start = ModelConfig(str(Path(make("first").run.out)))
+    again = load_reward(train_reward(make("again", steps=2, model=start, normalise=NormaliseConfig(answers=0))).path)
+    assert (again.gain, again.bias) == (1.0, 0.0)
+    assert again.rewards(["5?"], ["good"]) == again.scores(["5?"], ["good"])
+
+
+def test_what_is_too_long_is_in_no_number_and_counted(make: Make, pairs: str, tmp_path: Path) -> None:
+    """Long answers contradict the short ones: with them, cut, the held-out accuracy could not be 1."""
+    rows = [json.loads(line) for line in Path(pairs).read_text().splitlines()]
+    long = [{"prompt": f"{i}!", "chosen": "x" * 40 + "bad", "rejected": "good"} for i in range(40)]
+    source = write(tmp_path / "mixed.jsonl", rows + long)
+    data = FeedbackConfig(source, validation=0.25, max_length=24)
+    recipe = make(steps=40)
+    run = train_reward(TinyRewardRecipe(data, tiny=recipe.tiny, rows=8, run=recipe.run, optimiser=recipe.optimiser))
+    found = json.loads((run.path / "evals/held-out.json").read_text())
+    short = json.loads((train_reward(make("short", steps=40)).path / "evals/held-out.json").read_text())
+    assert found["accuracy"]["value"] == 1.0
+    assert (found["samples"], found["left_out"], short["left_out"]) == (
+        short["samples"],
+        11,
+        0,
+    )  # of the 40, 29 in training
+    headline = json.loads((run.path / "summary.json").read_text())["headline"]
+    assert headline.endswith("11 labels with a row longer than 24 tokens are left out.")
+    good, bad = load_reward(run.path).rewards(["7?", "7?"], ["good", "bad"])
+    assert good > 0.5 > -0.5 > bad  # nor are they what rewards are normalised on
 
 
 def test_scores_thumbs_and_ratings_pretrain_and_train(make: Make, tmp_path: Path) -> None:

@@ -16,9 +16,11 @@ from hone.core.errors import HoneError
 from hone.core.feedback import (
     Answer,
     Comparison,
+    Demonstration,
     Label,
     Ranking,
     Rating,
+    Skip,
     Text,
     answer_text,
     canonical,
@@ -63,27 +65,40 @@ def split_labels(labels: Iterable[Label], held_out: float) -> tuple[list[Label],
     return sides
 
 
-def score_comparisons(ratings: Iterable[Rating], min_gap: float = 0.0) -> list[Comparison]:
-    """(higher, lower) of every two answers to a prompt whose ratings differ, and by at least ``min_gap``.
+def score_comparisons(ratings: Iterable[Rating], min_gap: float = 0.0, max_pairs: int = 0) -> list[Comparison]:
+    """(higher, lower) of every two answers to a prompt that one annotator rated on one scale, and not alike.
 
     The margin of a pair is the difference. So scored text makes pairs to pretrain a preference model on (Askell et al.,
-    arXiv 2112.00861); answers that read the same make none.
+    arXiv 2112.00861); answers that read the same make none. A thumb is never compared with a score, nor one person's
+    numbers with another's: nobody said that 3 means the same to both. Ratings without an annotator are one scale.
+
+    Args:
+        ratings: of any number of prompts.
+        min_gap: the least difference of a pair.
+        max_pairs: most pairs of one prompt, drawn by a key made of their texts; 0 is all K(K−1)/2.
     """
-    found = []
-    for group in _by_prompt(ratings).values():
-        for first, second in combinations(group, 2):
-            gap = first.value - second.value
-            if gap and abs(gap) >= min_gap and not same_text(first.answer.text, second.answer.text):
-                better, worse = (first, second) if gap > 0 else (second, first)
-                found.append(Comparison(better.prompt, better.answer, worse.answer, margin=abs(gap)))
-    return found
+    scales: dict[tuple[str, bool], list[Rating]] = {}
+    by_prompt: dict[str, list[Comparison]] = {}
+    for rating in ratings:
+        scales.setdefault((rating.annotator, rating.thumb is None), []).append(rating)
+    for scale in scales.values():
+        for prompt, group in _by_prompt(scale).items():
+            for first, second in combinations(group, 2):
+                gap = first.value - second.value
+                if gap and abs(gap) >= min_gap and not same_text(first.answer.text, second.answer.text):
+                    better, worse = (first, second) if gap > 0 else (second, first)
+                    pair = Comparison(
+                        better.prompt, better.answer, worse.answer, annotator=better.annotator, margin=abs(gap)
+                    )
+                    by_prompt.setdefault(prompt, []).append(pair)
+    return [pair for pairs in by_prompt.values() for pair in _drawn(pairs, max_pairs)]
 
 
-def pairs_of(labels: Iterable[Label], min_gap: float = 0.0) -> list[Comparison | Ranking]:
+def pairs_of(labels: Iterable[Label], min_gap: float = 0.0, max_pairs: int = 0) -> list[Comparison | Ranking]:
     """Everything among labels that says which of two answers is better: comparisons, rankings, ratings in pairs."""
     known = list(labels)
     judged: list[Comparison | Ranking] = [label for label in known if isinstance(label, Comparison | Ranking)]
-    return judged + score_comparisons([label for label in known if isinstance(label, Rating)], min_gap)
+    return judged + score_comparisons([label for label in known if isinstance(label, Rating)], min_gap, max_pairs)
 
 
 def scores_of(labels: Iterable[Label]) -> list[Rating]:
@@ -104,6 +119,25 @@ def standardise(train: Sequence[Rating], held_out: Sequence[Rating]) -> tuple[li
         return [dataclasses.replace(rating, thumb=None, score=gain * rating.value + bias) for rating in ratings]
 
     return moved(train), moved(held_out)
+
+
+def answers_of(label: Label) -> list[Text]:
+    """The texts of the answers a label speaks of."""
+    if isinstance(label, Comparison):
+        return [label.chosen.text, label.rejected.text]
+    if isinstance(label, Ranking | Skip):
+        return [answer.text for answer in label.answers]
+    assert isinstance(label, Rating | Demonstration)
+    return [label.answer.text]
+
+
+def fitting(encoder: AnswerEncoder, labels: Iterable[Label], max_length: int) -> list[Label]:
+    """The labels none of whose answers makes a row longer than ``max_length``, as :func:`encode_labels` takes them."""
+    return [
+        label
+        for label in labels
+        if all(len(encoder.encode(label.prompt, text)) <= max_length for text in answers_of(label))
+    ]
 
 
 def encode_labels(
@@ -168,15 +202,17 @@ def encode_thumbs(encoder: Encoder, ratings: Sequence[Rating], max_length: int) 
     return _short(found, max_length), sum(_longest(rows) > max_length for rows in found)
 
 
-def select(labels: Sequence[Label], kind: Kind, min_gap: float) -> list[Comparison | Ranking] | list[Rating]:
-    """The labels that an algorithm can learn from.
+def select(
+    labels: Sequence[Label], kind: Kind, min_gap: float = 0.0, max_pairs: int = 0
+) -> list[Comparison | Ranking] | list[Rating]:
+    """The labels that an algorithm can learn from; for the numbers see :func:`score_comparisons`.
 
     Raises:
         HoneError: there is none; says what there is.
     """
     found: list[Comparison | Ranking] | list[Rating]
     if kind == "pairs":
-        found = pairs_of(labels, min_gap)
+        found = pairs_of(labels, min_gap, max_pairs)
     elif kind == "scores":
         found = scores_of(labels)
     else:
@@ -193,6 +229,15 @@ def _worths(label: Comparison | Ranking) -> tuple[Text, list[tuple[Answer, float
     # A margin of 0 or less still says which answer is better; equal worths would be a tie.
     gap = 0.0 if label.tie else 1.0 if label.margin is None else max(label.margin, _BARELY)
     return label.prompt, [(label.chosen, gap), (label.rejected, 0.0)]
+
+
+def _drawn(pairs: list[Comparison], most: int) -> list[Comparison]:
+    """At most so many of the pairs of a prompt; 0 is all."""
+    if not 0 < most < len(pairs):
+        return pairs
+    order = [key("pair", canonical(c.prompt), canonical(c.chosen.text), canonical(c.rejected.text)) for c in pairs]
+    kept = sorted(range(len(pairs)), key=lambda i: (order[i], i))[:most]
+    return [pairs[i] for i in sorted(kept)]
 
 
 def _row(tokens: Sequence[int], worth: float) -> Row:

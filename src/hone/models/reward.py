@@ -167,8 +167,12 @@ class RewardModel:
         """
         if len(answers) < 2:
             raise HoneError("a reward cannot be normalised on so few answers", got=str(len(answers)), expected="2")
+        self.scale(*gain_and_bias(self.scores(prompts, answers, title="normalising")))
+
+    def scale(self, gain: float, bias: float) -> None:
+        """Choose gain and bias; 1 and 0 make a reward the score itself."""
         config = inner(self.model).config
-        config.reward_gain, config.reward_bias = gain_and_bias(self.scores(prompts, answers, title="normalising"))
+        config.reward_gain, config.reward_bias = gain, bias
 
     def save(self, path: str | Path) -> None:
         """Write a directory that :func:`hone.models.reward_files.load_reward` reads (safetensors, tokenizer included).

@@ -34,9 +34,10 @@ from hone.report.preferences import calibration_chart
 from hone.reproduce._writers import ladder
 from hone.reproduce.base import Check, Picture, Reproduction
 from hone.reproduce.stages import fit_stage, reward_stage, seed_folder, seed_table
+from hone.training.feedback import FeedbackConfig
 from hone.training.fit import DataConfig, FitRecipe
 from hone.training.recipe import OptimiserConfig, RunConfig
-from hone.training.reward import FeedbackConfig, RewardRecipe
+from hone.training.reward import RewardRecipe
 from hone.training.run import Run
 
 TASK = Reviews()

@@ -18,10 +18,10 @@ from hone.data.rows import Example
 from hone.models.chat import Renderer
 from hone.models.config import ModelConfig
 from hone.models.policy import Policy, load
+from hone.training.feedback import FeedbackConfig, read_labels
 from hone.training.fit import check_offline
 from hone.training.fitting import FitLoop, check_fits
 from hone.training.recipe import PACKAGES, OptimiserConfig, RunConfig
-from hone.training.reward import FeedbackConfig, read_labels
 from hone.training.run import Run
 
 
@@ -92,7 +92,7 @@ def prefer(recipe: PreferRecipe, *, resume: bool = False) -> Run:
 def _examples(recipe: PreferRecipe, policy: Policy, labels: Sequence[Label], kind: Any) -> tuple[list[Example], int]:
     encoder = Renderer(policy.tokenizer)
     length = min(recipe.data.max_length, policy.max_length)
-    chosen: Any = select(labels, kind, recipe.data.min_gap)
+    chosen: Any = select(labels, kind, recipe.data.min_gap, recipe.data.max_pairs)
     return (encode_thumbs if kind == "thumbs" else encode_answers)(encoder, chosen, length)
 
 
@@ -101,6 +101,6 @@ def _has(labels: Sequence[Label], kind: Any, recipe: PreferRecipe) -> bool:
     if kind == "thumbs":
         return any(isinstance(label, Rating) and label.thumb is not None for label in labels)
     try:
-        return bool(select(labels, kind, recipe.data.min_gap))
+        return bool(select(labels, kind, recipe.data.min_gap, recipe.data.max_pairs))
     except HoneError:
         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,12 +13,10 @@ from typing import Any, Literal
 from hone.algorithms.preference import Preference
 from hone.core.config import plain
 from hone.core.errors import HoneError
-from hone.core.feedback import Comparison, Demonstration, Label, Ranking, Rating, Skip, Text, comparisons_of
+from hone.core.feedback import Comparison, Label, Ranking, Rating, Text, comparisons_of
 from hone.core.files import write_json
 from hone.core.seeding import key, permutation_index
-from hone.data.feedback.layouts import Dialogues
-from hone.data.feedback.reading import read_feedback
-from hone.data.preferences import encode_labels, score_comparisons, select, split_labels, standardise
+from hone.data.preferences import answers_of, encode_labels, fitting, score_comparisons, select, standardise
 from hone.data.rows import Example
 from hone.engines.base import Request, Sampling
 from hone.engines.embedded import EmbeddedEngine
@@ -28,43 +27,11 @@ from hone.models.policy import load
 from hone.models.reward import RewardModel
 from hone.models.reward_files import load_reward, reward_of
 from hone.models.tiny import TinyConfig
+from hone.training.feedback import FeedbackConfig, read_labels
 from hone.training.fit import check_offline, check_scratch, from_scratch
 from hone.training.fitting import FitLoop, check_fits
 from hone.training.recipe import PACKAGES, OptimiserConfig, RunConfig
 from hone.training.run import Run
-
-
-@dataclass(frozen=True)
-class FeedbackConfig:
-    """What people said.
-
-    Attributes:
-        source: a feedback database (a file that ends in .db or .sqlite, or a URL), a file (JSONL, Parquet; .gz too), a
-            folder or a hub data set.
-        split: of a hub data set or a folder.
-        columns: names of the columns where they differ: ``completion = "response"``.
-        dialogues: what HH-RLHF's dialogues become: messages, or plain text as they are.
-        validation: share of the prompts held out, by content; of conversations by their first message.
-        limit: at most so many labels to train on, the first ones; 0 takes all.
-        min_gap: ratings make pairs only where they differ by at least this.
-        max_length: longest row in tokens; a comparison with a longer answer is left out whole and counted.
-    """
-
-    source: str
-    split: str | None = None
-    columns: dict[str, str] = field(default_factory=dict)
-    dialogues: Dialogues = "messages"
-    validation: float = 0.1
-    limit: int = 0
-    min_gap: float = 0.0
-    max_length: int = 1024
-
-    def __post_init__(self) -> None:
-        """Refuse shares and sizes that mean nothing."""
-        if not 0 <= self.validation < 1:
-            raise ValueError(f"data.validation is {self.validation}; it is a share from 0 to below 1")
-        if self.limit < 0 or self.min_gap < 0 or self.max_length < 2:
-            raise ValueError("data.limit and data.min_gap must not be negative, data.max_length at least 2")
 
 
 @dataclass(frozen=True)
@@ -156,7 +123,7 @@ def train_reward(recipe: RewardRecipe, *, resume: bool = False) -> Run:
     train, held_out = read_labels(recipe.data)
     model = _model(recipe, train)
     length = min(recipe.data.max_length, model.max_length)
-    examples, left_out = _examples(model, train, held_out, kind, recipe.data.min_gap, length)
+    examples, left_out = _examples(model, train, held_out, kind, recipe.data, length)
     loop = FitLoop(recipe, model, run, *examples)
     run.begin(config, resume=resume, data=hashlib.blake2b(repr((train, held_out)).encode(), digest_size=16).hexdigest())
     passes = recipe.rows * recipe.run.steps / len(examples[0])
@@ -168,8 +135,8 @@ def train_reward(recipe: RewardRecipe, *, resume: bool = False) -> Run:
     )
 
     def publish(folder: Path) -> None:
-        _normalise(recipe, model, train)
-        _evaluate(run, model, held_out, recipe.data.min_gap)
+        _normalise(recipe, model, train, length)
+        _evaluate(run, model, held_out, recipe.data, length)
         model.merge()
         model.save(folder)
 
@@ -177,37 +144,21 @@ def train_reward(recipe: RewardRecipe, *, resume: bool = False) -> Run:
     return run
 
 
-def read_labels(data: FeedbackConfig) -> tuple[list[Label], list[Label]]:
-    """What people said, to train on and held out by prompt; rows that make no label are counted on stderr.
-
-    Raises:
-        HoneError: the data cannot be read, or no label is left.
-    """
-    found = read_feedback(data.source, split=data.split, columns=data.columns, dialogues=data.dialogues)
-    if found.left_out:
-        where, why = found.left_out[0]
-        print(
-            f"{len(found.left_out):,} rows make no label and are left out; the first, {where}: {why}", file=sys.stderr
-        )
-    train, held_out = split_labels((label for label in found.labels if not isinstance(label, Skip)), data.validation)
-    if not train:
-        raise HoneError("no label is left to train on", where=data.source, do="lower data.validation")
-    return train[: data.limit or None], held_out
-
-
 def _model(recipe: RewardRecipe, train: Sequence[Label]) -> RewardModel:
     if recipe.model is not None:
-        return load_reward(recipe.model, head_seed=key(recipe.run.seed, "reward head") % 2**31)
+        model = load_reward(recipe.model, head_seed=key(recipe.run.seed, "reward head") % 2**31)
+        model.scale(1.0, 0.0)  # what an earlier run chose is of the scores before this one
+        return model
     return reward_of(from_scratch(recipe, list(_texts(train))), recipe.run.seed)
 
 
 def _examples(
-    model: RewardModel, train: Sequence[Label], held_out: Sequence[Label], kind: Any, min_gap: float, length: int
+    model: RewardModel, train: Sequence[Label], held_out: Sequence[Label], kind: Any, data: FeedbackConfig, length: int
 ) -> tuple[tuple[list[Example], list[Example]], int]:
     """Examples to train on and held out, and how many of the former are too long."""
-    chosen: Any = select(train, kind, min_gap)
+    chosen: Any = select(train, kind, data.min_gap, data.max_pairs)
     try:
-        measured: Any = select(held_out, kind, min_gap)
+        measured: Any = select(held_out, kind, data.min_gap, data.max_pairs)
     except HoneError:  # nothing to measure on is no reason not to train
         measured = []
     if kind == "scores":
@@ -218,13 +169,15 @@ def _examples(
     return (examples, encode_labels(model, measured, length)[0]), left_out
 
 
-def _normalise(recipe: RewardRecipe, model: RewardModel, train: Sequence[Label]) -> None:
+def _normalise(recipe: RewardRecipe, model: RewardModel, train: Sequence[Label], length: int) -> None:
     config, seed = recipe.normalise, recipe.run.seed
     if not config.answers:
         return
     judged = [(label.prompt, text) for label in train for text in answers_of(label)]
-    count = min(config.answers, len(judged)) if config.policy is None else config.answers
-    chosen = [judged[permutation_index(seed, i, len(judged), "normalise")] for i in range(count)]
+    stream = (judged[permutation_index(seed, i, len(judged), "normalise")] for i in itertools.count())
+    if config.policy is None:
+        stream = (pair for pair in itertools.islice(stream, len(judged)) if len(model.encode(*pair)) <= length)
+    chosen = list(itertools.islice(stream, config.answers))
     prompts, answers = [prompt for prompt, _ in chosen], [answer for _, answer in chosen]
     if config.policy is not None:
         answers = [*_sample(config, prompts, seed)]
@@ -245,10 +198,12 @@ def _sample(config: NormaliseConfig, prompts: Sequence[Text], seed: int) -> list
     return [renderer.decode(completion.tokens) for completion in done]
 
 
-def _evaluate(run: Run, model: RewardModel, held_out: Sequence[Label], min_gap: float) -> None:
-    """Write what the held-out prompts say into evals/ and summary.json."""
-    ratings = [label for label in held_out if isinstance(label, Rating)]
-    comparisons = comparisons_of(held_out) + score_comparisons(ratings, min_gap)
+def _evaluate(run: Run, model: RewardModel, held_out: Sequence[Label], data: FeedbackConfig, length: int) -> None:
+    """Write what the held-out prompts say into evals/ and summary.json; what would be cut is left out and counted."""
+    judged = [label for label in held_out if isinstance(label, Comparison | Ranking | Rating)]
+    fit = fitting(model, judged, length)
+    ratings = [label for label in fit if isinstance(label, Rating)]
+    comparisons = comparisons_of(fit) + score_comparisons(ratings, data.min_gap, data.max_pairs)
     thumbs = [rating for rating in ratings if rating.thumb is not None]
 
     def scorer(prompts: Sequence[Text], answers: Sequence[Text]) -> list[float]:
@@ -260,7 +215,8 @@ def _evaluate(run: Run, model: RewardModel, held_out: Sequence[Label], min_gap: 
     if thumbs:
         found["held-out-thumbs"] = judge_thumbs(scorer, thumbs)
     for name, result in found.items():
-        run.write_evaluation(name, {**result, "reward_gain": model.gain, "reward_bias": model.bias})
+        more = {"left_out": len(judged) - len(fit), "reward_gain": model.gain, "reward_bias": model.bias}
+        run.write_evaluation(name, {**result, **more})
     if found:
         first = next(iter(found.values()))
         best = first["accuracy"]
@@ -268,17 +224,9 @@ def _evaluate(run: Run, model: RewardModel, held_out: Sequence[Label], min_gap: 
             f"On {first['samples']:,} held-out judgements the model agrees with people in {100 * best['value']:.1f} % "
             f"(95 % interval {100 * best['low']:.1f} to {100 * best['high']:.1f}); a coin would in 50 %."
         )
+        if len(fit) < len(judged):
+            headline += f" {len(judged) - len(fit):,} labels with a row longer than {length} tokens are left out."
         write_json(run.path / "summary.json", {"headline": headline, **found})
-
-
-def answers_of(label: Label) -> list[Text]:
-    """The texts of the answers a label speaks of."""
-    if isinstance(label, Comparison):
-        return [label.chosen.text, label.rejected.text]
-    if isinstance(label, Ranking | Skip):
-        return [answer.text for answer in label.answers]
-    assert isinstance(label, Rating | Demonstration)
-    return [label.answer.text]
 
 
 def _texts(labels: Iterable[Label]) -> Iterator[str]:
