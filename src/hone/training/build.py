@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 from hone.core.config import build, build_named, class_named
 from hone.core.errors import HoneError
+from hone.core.resolve import short_name
 from hone.training.distilling import DistillRecipe
 from hone.training.fit import FitRecipe, SftRecipe
 from hone.training.preferences import PreferRecipe
@@ -43,11 +45,7 @@ def reward_recipe_from(values: Mapping[str, Any], where: str = "recipe") -> Rewa
     """
     if not isinstance(values.get("data"), Mapping):
         raise HoneError("the recipe has no [data]", where=where, do="give data.source, a file of comparisons")
-    values = dict(values)
-    if isinstance(values.get("algorithm"), Mapping):
-        values["algorithm"] = build_named(
-            values["algorithm"], PACKAGES["algorithm"], "algorithm", f"{where} [algorithm]"
-        )
+    values = _with_algorithm(values, RewardRecipe, where)
     return build(RewardRecipe if "model" in values else TinyRewardRecipe, values, where)
 
 
@@ -60,12 +58,7 @@ def prefer_recipe_from(values: Mapping[str, Any], where: str = "recipe") -> Pref
     for part, do in (("data", "give data.source, a file of comparisons or thumbs"), ("model", "give model.path")):
         if not isinstance(values.get(part), Mapping):
             raise HoneError(f"the recipe has no [{part}]", where=where, do=do)
-    values = dict(values)
-    if isinstance(values.get("algorithm"), Mapping):
-        values["algorithm"] = build_named(
-            values["algorithm"], PACKAGES["algorithm"], "algorithm", f"{where} [algorithm]"
-        )
-    return build(PreferRecipe, values, where)
+    return build(PreferRecipe, _with_algorithm(values, PreferRecipe, where), where)
 
 
 def distill_recipe_from(values: Mapping[str, Any], where: str = "recipe") -> DistillRecipe:
@@ -79,11 +72,7 @@ def distill_recipe_from(values: Mapping[str, Any], where: str = "recipe") -> Dis
             raise HoneError(f"the recipe has no [{part}]", where=where, do=do)
     if not isinstance(values.get("guidelines"), str):
         raise HoneError("there are no guidelines", where=where, do='give guidelines = "..."')
-    values = _with_task(values, "data", where)
-    if isinstance(values.get("algorithm"), Mapping):
-        values["algorithm"] = build_named(
-            values["algorithm"], PACKAGES["algorithm"], "algorithm", f"{where} [algorithm]"
-        )
+    values = _with_algorithm(_with_task(values, "data", where), DistillRecipe, where)
     return build(DistillRecipe, values, where)
 
 
@@ -96,11 +85,7 @@ def fit_recipe_from(values: Mapping[str, Any], where: str = "recipe") -> FitReci
     values = dict(values)
     if not isinstance(values.get("data"), Mapping):
         raise HoneError("the recipe has no [data]", where=where, do="give data.source or data.task.name")
-    values = _with_task(values, "data", where)
-    if isinstance(values.get("algorithm"), Mapping):
-        values["algorithm"] = build_named(
-            values["algorithm"], PACKAGES["algorithm"], "algorithm", f"{where} [algorithm]"
-        )
+    values = _with_algorithm(_with_task(values, "data", where), FitRecipe, where)
     return build(SftRecipe if "model" in values else FitRecipe, values, where)
 
 
@@ -134,6 +119,18 @@ def rounds_recipe_from(values: Mapping[str, Any], where: str = "recipe") -> Roun
         table[name] = inner.read(values.pop(name, {}), f"{where} [{name}]")
     values["rounds"] = build_named(table, PACKAGES["rounds"], "rounds", f"{where} [rounds]")
     return build(RoundsRecipe, values, where)
+
+
+def _with_algorithm(values: Mapping[str, Any], recipe: type[Any], where: str) -> dict[str, Any]:
+    """The tables with the algorithm that they name built; keys without a name are of the recipe's own algorithm."""
+    if "algorithm" not in values:
+        return dict(values)
+    table = values["algorithm"]
+    if isinstance(table, Mapping) and "name" not in table:
+        (own,) = (f.default_factory for f in dataclasses.fields(recipe) if f.name == "algorithm")
+        assert own is not dataclasses.MISSING
+        table = {"name": short_name(own(), PACKAGES["algorithm"]), **table}
+    return {**values, "algorithm": build_named(table, PACKAGES["algorithm"], "algorithm", f"{where} [algorithm]")}
 
 
 def _with_task(values: Mapping[str, Any], section: str, where: str) -> dict[str, Any]:
