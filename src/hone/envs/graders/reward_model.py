@@ -30,7 +30,7 @@ class RewardModel:
     Attributes:
         path: a directory that ``hone reward`` wrote (a run, or its ``model/``), or a hub id.
         floor: the reward of an empty answer, which no person ever judged; a normalised model has deviation 1.
-        clip: rewards are cut to ±clip; 0 leaves them.
+        clip: rewards are cut to ±clip, the floor too; 0 leaves them.
         batch_tokens: most tokens of one forward pass; memory, never the reward.
         loader: ``package.module:name`` of a function that takes ``path`` and returns something with
             ``rewards(prompts, answers, batch_tokens=...)``.
@@ -45,6 +45,7 @@ class RewardModel:
     def __post_init__(self) -> None:
         if self.clip < 0 or self.batch_tokens < 1:
             raise ValueError("clip must not be negative, batch_tokens at least 1")
+        object.__setattr__(self, "floor", self._clipped(self.floor))
 
     def grade(self, prompts: Sequence[Prompt], completions: Sequence[str], columns: Columns) -> list[Outcome]:
         """One outcome per completion; a reward that is not finite is the model's fault."""
@@ -58,7 +59,10 @@ class RewardModel:
     def _outcome(self, reward: float) -> Outcome:
         if not math.isfinite(reward):
             return Failed(f"the reward model gave {reward}", "not_finite")
-        return Scored(max(-self.clip, min(reward, self.clip)) if self.clip else reward)
+        return Scored(self._clipped(reward))
+
+    def _clipped(self, reward: float) -> float:
+        return max(-self.clip, min(reward, self.clip)) if self.clip else reward
 
     @cached_property
     def _judge(self) -> Judge:
