@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from hone.core.errors import HoneError
 from hone.core.feedback import Answer, Comparison, Label, Ranking, Rating, Text
+from hone.data.feedback.layouts import row_labels
 from hone.data.preferences import (
     encode_labels,
     fitting,
@@ -137,3 +139,20 @@ def test_a_prompt_is_on_one_side_and_a_conversation_goes_with_its_first_message(
     system = [{"role": "system", "content": "s"}, first]
     assert prompt_content([first]) == prompt_content(longer) == prompt_content(system) == prompt_content("hi there ")
     assert split_labels(labels, 0.0)[1] == []
+
+
+def test_dialogues_as_text_are_split_as_their_messages_are() -> None:
+    """Continuations of one conversation stay together in either form."""
+    rows = []
+    for i in range(400):
+        said = f"\n\nHuman: question {i % 40}\n\nAssistant: reply {i}\n\nHuman: and then?" * (1 + i % 2)
+        rows.append({"chosen": said + f"\n\nAssistant: good {i}", "rejected": said + f"\n\nAssistant: bad {i}"})
+    sides = {}
+    for form in ("messages", "text"):
+        labels = [label for row in rows for label in row_labels(row, form)]
+        assert isinstance(labels[0].prompt, str) == (form == "text")
+        train, held = split_labels(labels, 0.3)
+        sides[form] = [labels.index(label) for label in held]
+        first = [{re.findall(r"question \d+", str(label.prompt))[0] for label in side} for side in (train, held)]
+        assert first[1] and not first[0] & first[1]
+    assert sides["text"] == sides["messages"]

@@ -55,8 +55,9 @@ def test_the_judges_choices_and_rankings_are_bradley_terry() -> None:
 
 def test_a_verdict_does_not_depend_on_the_order_of_the_answers() -> None:
     person, answers = NoisyJudge(), ["price fresh.", "price plain, room lovely.", "taste awful."]
+    first, second = answers[:2]
     for turn in range(50):
-        assert person.prefers_first(ASKED, *answers[:2], turn) != person.prefers_first(ASKED, *answers[1::-1], turn)
+        assert person.prefers_first(ASKED, first, second, turn) != person.prefers_first(ASKED, second, first, turn)
         assert person.ranks(ASKED, answers, turn) == person.ranks(ASKED, answers[::-1], turn)[::-1]
 
 

@@ -15,16 +15,18 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
+from hone.algorithms.dpo import DPO
 from hone.algorithms.grpo import GRPO
 from hone.algorithms.preference import Preference
 from hone.algorithms.regression import Regression
 from hone.algorithms.thumbs import Thumbs
 from hone.core.errors import HoneError
+from hone.envs.graders import reward_model
 from hone.envs.tasks.reviews import Reviews
 from hone.models.config import LoraConfig, ModelConfig
 from hone.models.reward_files import load_reward
 from hone.models.tiny import TinyConfig
-from hone.training.build import recipe_from, reward_recipe_from
+from hone.training.build import prefer_recipe_from, recipe_from, reward_recipe_from
 from hone.training.feedback import FeedbackConfig
 from hone.training.recipe import OptimiserConfig, RunConfig
 from hone.training.reward import NormaliseConfig, RewardRecipe, TinyRewardRecipe, train_reward
@@ -225,6 +227,17 @@ def test_normalised_on_answers_of_a_policy(make: Make, tmp_path: Path) -> None:
     assert model.gain != own.gain
 
 
+def test_keys_of_an_algorithm_without_its_name_are_of_the_recipes_own(pairs: str) -> None:
+    data, model = {"source": pairs}, {"path": "x"}
+    assert reward_recipe_from({"data": data, "algorithm": {"margin": 0.5}}).algorithm == Preference(margin=0.5)
+    tables = {"data": data, "model": model, "algorithm": {"beta": 0.3}}
+    assert prefer_recipe_from(tables).algorithm == DPO(beta=0.3)
+    with pytest.raises(HoneError, match=r'did you mean "margin"'):
+        reward_recipe_from({"data": data, "algorithm": {"marginn": 0.5}})
+    with pytest.raises(HoneError, match=r"the algorithm has no name; .*got 'thumbs'"):
+        reward_recipe_from({"data": data, "algorithm": "thumbs"})
+
+
 def test_faults(make: Make, tmp_path: Path, pairs: str) -> None:
     with pytest.raises(HoneError, match=r"GRPO does not learn from data of this kind.*old_logprob"):
         train_reward(make(algorithm=GRPO()))
@@ -252,6 +265,9 @@ def test_a_reward_model_is_a_reward_beside_any_other(make: Make, tmp_path: Path)
     expected = model.rewards(["1?", "2?"], ["good", "bad"])
     values = [outcome.criteria for outcome in outcomes]  # type: ignore[union-attr]
     assert [v["reward_model"] for v in values] == pytest.approx([*expected, -5.0], abs=1e-5)
+    clipped = reward_model.RewardModel(str(run.path), clip=0.1)
+    assert clipped.floor == -0.1  # nothing is below the least reward there is, nor is an empty answer
+    assert [o.value for o in clipped.grade(["1?", "2?", "3?"], ["good", "bad", ""], {})] == [0.1, -0.1, -0.1]  # type: ignore[union-attr]
     assert [outcome.value for outcome in outcomes] == pytest.approx(  # type: ignore[union-attr]
         [expected[0] - 1, expected[1], -5.0], abs=1e-5
     )

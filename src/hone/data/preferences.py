@@ -28,6 +28,7 @@ from hone.core.feedback import (
     same_text,
 )
 from hone.core.seeding import key
+from hone.data.feedback.layouts import turns_of
 from hone.data.rows import Encoder, Example, Row
 from hone.functional.scalar_reward import gain_and_bias, scalar_rewards
 
@@ -47,13 +48,11 @@ class AnswerEncoder(Protocol):
 def prompt_content(prompt: Text) -> str:
     """What two prompts must share to be the same for a split: the text, of a conversation its first user message.
 
-    Data sets of dialogues hold many continuations of one conversation, which must not lie on both sides. Case and
-    white space do not count.
+    Data sets of dialogues hold many continuations of one conversation, which must not lie on both sides, whether they
+    are messages or text as HH-RLHF writes it. Case and white space do not count.
     """
-    if isinstance(prompt, str):
-        text = prompt
-    else:
-        text = next((str(m["content"]) for m in prompt if m["role"] == "user"), canonical(prompt))
+    messages_ = turns_of(prompt) if isinstance(prompt, str) else prompt
+    text = next((str(m["content"]) for m in messages_ or () if m["role"] == "user"), canonical(prompt))
     return " ".join(text.casefold().split())
 
 

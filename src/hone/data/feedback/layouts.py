@@ -96,7 +96,7 @@ def split_dialogues(chosen: str, rejected: str, dialogues: Dialogues = "messages
     Dialogues of ``\\n\\nHuman:`` and ``\\n\\nAssistant:`` turns are cut after their last common turn (as text: after
     the marker of the turn that differs); other texts before the word in which they first differ.
     """
-    first, second = _turns(chosen), _turns(rejected)
+    first, second = turns_of(chosen), turns_of(rejected)
     if first is None or second is None:
         end = next((i for i, (a, b) in enumerate(zip(chosen, rejected, strict=False)) if a != b), None)
         end = min(len(chosen), len(rejected)) if end is None else end
@@ -111,8 +111,8 @@ def split_dialogues(chosen: str, rejected: str, dialogues: Dialogues = "messages
     return chosen[:cut], chosen[cut:], rejected[cut:]
 
 
-def _turns(text: str) -> list[dict[str, str]] | None:
-    """The turns of an HH-RLHF dialogue; None if the text is none."""
+def turns_of(text: str) -> list[dict[str, str]] | None:
+    """The messages of a dialogue as HH-RLHF writes it; None if the text is none."""
     pieces = _TURN.split(text)
     if len(pieces) < 3 or pieces[0].strip():
         return None
