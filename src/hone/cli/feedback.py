@@ -24,8 +24,8 @@ VERBS = ("import", "export", "stats")
 def run(argv: list[str]) -> None:
     """Do one of the three."""
     from hone.cli._recipes import split_flags
-    from hone.cli.ui import require_extra
     from hone.core.errors import nearest
+    from hone.core.extras import require_extra
 
     positional, settings, given = split_flags(argv, frozenset({"help"}))
     if "help" in given or not positional:

@@ -14,7 +14,7 @@ import tyro
 from hone.core.errors import HoneError
 
 if TYPE_CHECKING:
-    from hone.web.questions import Group
+    from hone.data.feedback.questions import Group
 
 
 @dataclass(frozen=True)
@@ -65,12 +65,14 @@ def run(argv: list[str]) -> None:
     args = tyro.cli(Args, args=argv, prog="hone ui")
     if bool(args.models) != (args.prompts is not None):
         raise HoneError("models answer prompts: both are needed", do="give --models A B --prompts FILE")
+    from hone.core.extras import require_extra
+
     require_extra("fastapi", "multipart", "sqlalchemy", "uvicorn")
 
+    from hone.data.feedback.questions import Asking, Questions
     from hone.data.feedback.store import FeedbackStore
     from hone.web.answers import groups_from_file, groups_from_run, model_names
     from hone.web.desk import Desk
-    from hone.web.questions import Asking, Questions
     from hone.web.server import bind, serve, token_for
 
     asking = Asking(args.pairs, args.overlap, args.seed)
@@ -87,19 +89,6 @@ def run(argv: list[str]) -> None:
     counts = ", ".join(f"{len(found)} to {ask}" for ask, found in desk.questions.lists.items() if found)
     print(f"labels: {desk.store.shown}   questions: {counts or 'none (see --answers, --rollouts, --models)'}")
     serve(desk, args.host, args.port, args.token)
-
-
-def require_extra(*modules: str) -> None:
-    """Check that the packages of the ``ui`` extra are there.
-
-    Raises:
-        HoneError: names the first that is missing, and the command that installs all.
-    """
-    import importlib.util
-
-    missing = [name for name in modules if importlib.util.find_spec(name) is None]
-    if missing:
-        raise HoneError("this needs packages that are not installed", got=missing[0], do='pip install "hone[ui]"')
 
 
 def _generated(args: Args, prompts: str) -> list[Group]:

@@ -15,7 +15,7 @@ from hone.core.records import read_records
 from hone.core.seeding import generator, key
 from hone.data.feedback.entries import parts
 from hone.data.feedback.layouts import row_labels
-from hone.web.questions import MOST_RANKED, Group
+from hone.data.feedback.questions import MOST_RANKED, Group
 
 if TYPE_CHECKING:
     from hone.engines.base import Sampling

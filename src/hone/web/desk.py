@@ -16,8 +16,8 @@ from fastapi.responses import HTMLResponse
 from markupsafe import Markup
 
 from hone.data.feedback.entries import Entry
+from hone.data.feedback.questions import ASKS, Ask, Questions
 from hone.data.feedback.store import FeedbackStore
-from hone.web.questions import ASKS, Ask, Questions
 
 PATIENCE = 4
 """A page that took a second to make is shown for four seconds although something has changed."""

@@ -13,8 +13,8 @@ from fastapi.responses import RedirectResponse, Response
 from hone.core.errors import HoneError
 from hone.core.feedback import Answer, Comparison, Demonstration, Label, Ranking, Rating, Skip, answer_text
 from hone.data.feedback.entries import Entry, digest
+from hone.data.feedback.questions import ASKS, Ask, Question
 from hone.web.desk import NAME, annotator_of, clean_name, desk_of
-from hone.web.questions import ASKS, Ask, Question
 
 router = APIRouter()
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from hone.core.errors import HoneError
-from hone.web.arena import make_agreement, make_arena
+from hone.evaluate.arena import make_agreement, make_arena
 from hone.web.desk import desk_of
 
 router = APIRouter()

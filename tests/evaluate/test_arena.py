@@ -7,7 +7,7 @@ import math
 import pytest
 
 from hone.data.feedback.store import Verdict
-from hone.web.arena import make_agreement, make_arena
+from hone.evaluate.arena import make_agreement, make_arena
 
 
 def verdict(prompt: int, first: str, second: str, ranks: tuple[int, int], who: str = "ann", start: int = 0) -> Verdict:

@@ -9,8 +9,8 @@ import pytest
 
 from hone.core.errors import HoneError
 from hone.core.feedback import Answer
+from hone.data.feedback.questions import Asking, Group, Questions, merge
 from hone.web.answers import groups_from_file, groups_from_run, names_of
-from hone.web.questions import Asking, Group, Questions, merge
 
 A, B, C = Answer("a", "m"), Answer("b", "n"), Answer("c", "m")
 
