@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
 import numpy as np
 
-from hone.core.seeding import uniforms
+from hone.core.seeding import generator, uniforms
 from hone.envs.acting.base import Moved, Scene
+from hone.envs.acting.corpus import PLAYERS, histories, written
 from hone.envs.acting.names import action_names
 from hone.envs.acting.task import ActingTask
 from hone.envs.arms import Bernoulli, Family, Floats, Gaussian
-from hone.envs.bandit import Bandits, draw_means, luck_keys
+from hone.envs.bandit import Bandits, Ints, draw_means, luck_keys
 
 Scenario = Literal["continuous", "button", "plain"]
 
@@ -41,6 +42,7 @@ class Bandit(ActingTask):
         gaussian: means and noise of Gaussian arms, see :mod:`hone.envs.arms`.
         bernoulli: probabilities of Bernoulli arms.
         horizon: T, pulls per episode.
+        players: shares of the players whose histories the corpus holds (:mod:`hone.envs.acting.corpus`).
     """
 
     arms: int = 10
@@ -49,6 +51,7 @@ class Bandit(ActingTask):
     gaussian: Gaussian = field(default_factory=Gaussian)
     bernoulli: Bernoulli = field(default_factory=Bernoulli)
     horizon: int = 50
+    players: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(PLAYERS, 1.0))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -95,11 +98,20 @@ class Bandit(ActingTask):
             variance += (mean_NK * (1 - mean_NK)).mean()
         return float(mean_NK.mean()), float(np.sqrt(variance))
 
-    def bandits(self, split: str, episodes: Sequence[int] | int, sample: int | Sequence[int] = 0) -> Bandits:
+    def bandits(
+        self, split: str, episodes: Sequence[int] | Ints | int, sample: int | Sequence[int] | Ints = 0
+    ) -> Bandits:
         """The same bandits side by side for numeric agents; ``sample`` is the seed of the text environment's reset."""
         return Bandits(
             self.payoff, self.arms, episodes, horizon=self.horizon, seed=self.seed, split=split, sample=sample
         )
+
+    def corpus(self, n: int, seed: int) -> list[tuple[str, str]]:
+        """``n`` histories of simple players of the training bandits, as (opening, the rest), in the compact form."""
+        rng = generator(seed, "bandit corpus")
+        bandits = self.bandits("train", rng.integers(self.train, size=n), sample=np.arange(n) + (1 << 32))
+        mean, deviation = self.moments
+        return written(self.face, self.scene, *histories(bandits, self.horizon, self.players, mean - deviation, rng))
 
     def begin(self, split: str, episode: int, sample: int) -> Pulls:
         """A bandit before its first pull."""
