@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hone.algorithms.ppo import PPO as PPO
     from hone.algorithms.reinforce import REINFORCE as REINFORCE
     from hone.algorithms.rejection import Rejection as Rejection
+    from hone.algorithms.rlft import RLFT as RLFT
     from hone.algorithms.rloo import RLOO as RLOO
     from hone.algorithms.rwr import RWR as RWR
     from hone.engines.base import Sampling as Sampling
@@ -48,6 +49,7 @@ _HOME = {
     "PPO": "hone.algorithms.ppo",
     "Questions": "hone.envs.tasks.questions",
     "REINFORCE": "hone.algorithms.reinforce",
+    "RLFT": "hone.algorithms.rlft",
     "RLOO": "hone.algorithms.rloo",
     "RWR": "hone.algorithms.rwr",
     "Rejection": "hone.algorithms.rejection",

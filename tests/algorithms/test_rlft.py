@@ -27,7 +27,7 @@ def test_credit_is_the_return_against_the_same_turn_of_the_group(
     baseline: Any, discount: float, beta: float, kl: Any, specs: list[Episode], shuffle: int
 ) -> None:
     options = {"beta": beta, "kl": kl, "kl_in": "reward"} if beta else {"beta": 0.0}
-    algorithm = RLFT(discount=discount, baseline=baseline, whiten=False, **options)  # type: ignore[arg-type]
+    algorithm = RLFT(discount=discount, baseline=baseline, whiten=False, **options)
     advantage, (loss, _), _ = fast(algorithm, specs, shuffle)
     expected = slow_steps(specs, discount, baseline, beta, kl)
     close(advantage, expected)

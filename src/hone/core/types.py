@@ -72,6 +72,7 @@ class Turn:
         outcome: the reward of this turn.
         restart: this turn's context is not an extension of the last one (sliding window, re-rendered history):
             it starts a new row.
+        learn: the action's tokens are in the loss.
     """
 
     observation: tuple[int, ...]
@@ -79,6 +80,7 @@ class Turn:
     text: str
     outcome: Outcome
     restart: bool = False
+    learn: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ that is a conversation stands in ``info["messages"]`` of ``reset`` (role/content
 ``reset(options={"outcomes": {turn: outcome}})`` tells what was journalled of these turns before a crash: an environment
 whose answer depends on an outcome takes it from there, so that a resumed episode goes on as it went."""
 
-CONTROLS = ("messages", "keep", "overflow")
+CONTROLS = ("messages", "keep", "anew", "overflow", "learn")
 """Keys of a step's ``info`` that speak to the rollout, see :class:`Step`."""
 
 
@@ -46,12 +46,15 @@ CONTROLS = ("messages", "keep", "overflow")
 class Step:
     """What ``gymnasium.Env.step`` returns, named.
 
-    Three keys of ``info`` speak to the rollout:
+    Some keys of ``info`` speak to the rollout:
 
     - ``messages``: what a model with a chat template sees in place of ``observation`` (role/content dictionaries).
     - ``keep``: the next context is the opening and the last so many pairs (action, the observation that answered it),
       this one included; without it the context goes on. What it leaves out makes a context that does not extend the
       last one, so it begins a new row.
+    - ``anew``: the observation is the whole of the next context, which begins a new row; nothing that was said or
+      sampled before is in it.
+    - ``learn``: False for an action that is not to be learnt from, though the policy sampled it.
     - ``overflow``: what happens where the next context leaves no room for an action. "truncate" (the default) ends the
       episode, "fail" makes it :class:`Failed`, "shorten" leaves out the oldest pairs until ``max_tokens`` of the
       sampling fit, and fails where even the opening alone is too long.

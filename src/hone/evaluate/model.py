@@ -15,6 +15,7 @@ from hone.envs.base import Task
 from hone.evaluate.accuracy import Evaluation, evaluate, stratum_of
 from hone.models.chat import Renderer
 from hone.models.policy import ModelConfig, Policy
+from hone.rollout.answers import check_answers
 from hone.rollout.episodes import Start, rollout
 
 
@@ -72,7 +73,8 @@ def evaluate_model(
         The evaluation, and the sampled trajectories in the order of (question, sample).
 
     Raises:
-        HoneError: the split has no questions, or k is asked for that the samples cannot give.
+        HoneError: the split has no questions, k is asked for that the samples cannot give, or an agent never names
+            an action.
     """
     size = task.size(config.split)
     count = min(config.questions or size, size)
@@ -85,6 +87,7 @@ def evaluate_model(
         sampled = _answers(policy, task, engine, starts, sampling, config, bar)
         still = replace(sampling, temperature=0.0)
         greedy = _answers(policy, task, engine, greedy_starts, still, config, bar)
+    check_answers([*sampled, *greedy])
     ks = [2**i for i in range(config.samples.bit_length()) if 2**i <= config.samples]
     stratum = stratum_of(task, config.split)
     result = evaluate(sampled, greedy=greedy, ks=ks, threshold=config.threshold, stratum=stratum)

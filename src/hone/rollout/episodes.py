@@ -16,6 +16,7 @@ from hone.core.seeding import key
 from hone.core.spans import span
 from hone.core.types import Completion, Failed, Outcome, Trajectory, Turn
 from hone.engines.base import Engine, Request, Sampling
+from hone.engines.voting import VotingEngine
 from hone.envs.base import CONTROLS, Step, Task, TextEnv, failed_step
 from hone.models.chat import Renderer
 
@@ -68,7 +69,7 @@ def rollout(
     *,
     noise: tuple[int | str, ...],
     split: str = "train",
-    max_turns: int = 64,
+    max_turns: int | None = None,
     max_length: int | None = None,
     recorded: Recorded | None = None,
 ) -> list[Trajectory]:
@@ -82,7 +83,7 @@ def rollout(
         sampling: how completions are drawn.
         noise: prefix of every noise key, ``(run seed, step)``; the rest is (group, sample, turn) (law 12).
         split: which split the episodes come from.
-        max_turns: an episode of this many turns is truncated.
+        max_turns: an episode of this many turns is truncated; by default the task's own ``max_turns``, or 64.
         max_length: context positions; what becomes of an episode whose context leaves no room for an action, its
             environment says (:class:`hone.envs.base.Step`).
         recorded: outcomes to use instead of what the environment answers (resuming); environments are told them.
@@ -91,7 +92,10 @@ def rollout(
         One trajectory per start. An environment that raises gives a :class:`Failed` outcome, never an exception
         (law 9).
     """
-    player = _Player(engine, task, renderer, sampling, noise, split, max_turns, max_length, recorded or {})
+    limit = max_turns or int(getattr(task, "max_turns", 64))
+    if (votes := getattr(task, "votes", 1)) > 1:
+        engine = VotingEngine(engine, votes, lambda done: task.ballot(renderer.decode(done.tokens)))  # type: ignore[attr-defined]
+    player = _Player(engine, task, renderer, sampling, noise, split, limit, max_length, recorded or {})
     return player.play(starts)
 
 
@@ -182,7 +186,8 @@ class _Player:
             episode = running[i]
             at = (episode.start.group, episode.start.sample, len(episode.turns))
             outcome = self.recorded.get(at, step.outcome)
-            episode.turns.append(Turn(episode.observation, completion, text, outcome, episode.restart))
+            learn = step.info.get("learn", True)
+            episode.turns.append(Turn(episode.observation, completion, text, outcome, episode.restart, learn))
             episode.last = step
             if step.terminated or step.truncated or isinstance(outcome, Failed):
                 continue
@@ -194,14 +199,18 @@ class _Player:
         """Make the next context; False if a limit ends the episode."""
         ended = completion.stop == "end"
         messages = step.info.get("messages")
-        episode.said.append(tuple(self.renderer.following(step.observation, completion.tokens, ended, messages)))
         turns, overflow = len(episode.turns), step.info.get("overflow", "truncate")
-        first = max(turns - step.info["keep"], 0) if "keep" in step.info else episode.first
+        if anew := step.info.get("anew", False):
+            episode.said[0], first = tuple(self.renderer.opening(step.observation, messages)), turns
+            episode.said.append(())
+        else:
+            episode.said.append(tuple(self.renderer.following(step.observation, completion.tokens, ended, messages)))
+            first = max(turns - step.info["keep"], 0) if "keep" in step.info else episode.first
         context = episode.since(first)
         while overflow == "shorten" and first < turns and self._full(context, self.sampling.max_tokens):
             first += 1
             context = episode.since(first)
-        episode.restart = first != episode.first
+        episode.restart = anew or first != episode.first
         episode.observation = tuple(context) if episode.restart else episode.said[-1]
         episode.first, episode.context = first, context
         if self._full(context) and overflow != "truncate":

@@ -59,7 +59,7 @@ def _rows(number: int, trajectory: Trajectory) -> list[_Row]:
         row, action = rows[-1], turn.action
         row.extend(turn.observation, index, False, False, [0.0] * len(turn.observation))
         row.truncated = action.stop == "length"
-        row.extend(action.tokens, index, True, not failed, action.logprobs)
+        row.extend(action.tokens, index, True, turn.learn and not failed, action.logprobs)
         if row.reward:
             row.reward[-1] = float("nan") if isinstance(turn.outcome, Failed) else turn.outcome.value
     return rows

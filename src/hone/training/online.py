@@ -20,6 +20,7 @@ from hone.evaluate.accuracy import evaluate
 from hone.functional.kl import kl_estimate
 from hone.models.chat import Renderer
 from hone.models.policy import Policy
+from hone.rollout.answers import check_answers
 from hone.rollout.episodes import Start, rollout
 from hone.rollout.rows import to_batch
 from hone.training import records
@@ -92,6 +93,7 @@ class OnlineLoop:
         failures = [t.failure for t in trajectories if t.failure]
         if len(failures) == len(trajectories):
             raise HoneError("every rollout of the preflight failed", got=f"{failures[0].kind}: {failures[0].reason}")
+        check_answers(trajectories)
         gap = check_gap(self.policy, trajectories, self.recipe.sampling.temperature)
         if gap > gap_warning(self.recipe):
             print(f"warning: sampler and learner log-probabilities differ by up to {gap:.2g}", file=sys.stderr)
@@ -106,6 +108,7 @@ class OnlineLoop:
             if self.recipe.batch.resample:
                 metrics |= records.describe_selection(rolled, trajectories)
         self._check_failures(step, rolled, metrics["failures"])
+        check_answers(rolled)
         with timed(metrics, "score"):
             with span("rows"):
                 batch = to_batch(trajectories, self.policy.pad_id)

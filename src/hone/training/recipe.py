@@ -249,6 +249,14 @@ class Recipe:
                 got=str(self.batch.overlong),
                 expected=f"at most sampling.max_tokens = {self.sampling.max_tokens}",
             )
+        if getattr(self.task, "votes", 1) > 1 and not self.allow_truncated_sampling:
+            raise HoneError(
+                "what a majority elects does not follow the sampler's distribution",
+                where="task.aids.votes",
+                got=str(self.task.votes),
+                expected="1 in training",
+                do="set allow_truncated_sampling = true if you mean it",
+            )
         if self.sampling.truncated and not self.allow_truncated_sampling:
             raise HoneError(
                 "the sampler's distribution would not be the learner's: its log-probabilities know nothing of "

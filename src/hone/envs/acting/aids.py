@@ -22,6 +22,8 @@ class Aids:
         correct: after each answer the agent is asked to check it and to answer again; only that answer counts and is
             learnt.
         bonus: extra reward, in normalised units, for an action not yet tried in this episode (the paper: 1).
+        votes: so many answers are sampled at every step, and the first of those that name the commonest action is the
+            agent's (self-consistency); in training this needs ``allow_truncated_sampling``.
     """
 
     try_all: bool = False
@@ -29,9 +31,12 @@ class Aids:
     shuffle: bool = False
     correct: bool = False
     bonus: float = 0.0
+    votes: int = 1
 
     def __post_init__(self) -> None:
         if not 0 <= self.epsilon < 1:
             raise ValueError(f"aids.epsilon is {self.epsilon}; it must be a probability below 1")
+        if self.votes < 1:
+            raise ValueError(f"aids.votes is {self.votes}; it must be at least 1")
         if self.bonus < 0:
             raise ValueError(f"aids.bonus is {self.bonus}; it must not be negative: that would punish exploring")

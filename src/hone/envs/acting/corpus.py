@@ -19,9 +19,9 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 PLAYERS = ("random", "greedy", "epsilon_greedy", "sticky", "favourite")
-"""random: any arm; greedy: the arm of best mean, where an untried one counts as a bad one, so that a first arm that pays
-is kept; epsilon_greedy: the same, but any arm with probability 0.2; sticky: the last arm again with probability 0.9;
-favourite: an arm of its own with probability 0.7, else any."""
+"""random: any arm; greedy: the arm of best mean, where an untried one counts as a bad one, so that a first arm that
+pays is kept; epsilon_greedy: the same, but any arm with probability 0.2; sticky: the last arm again with probability
+0.9; favourite: an arm of its own with probability 0.7, else any."""
 
 
 class Pulled(Protocol):

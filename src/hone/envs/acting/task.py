@@ -76,6 +76,17 @@ class ActingTask:
         """Answers of an episode: twice its actions where every one is checked."""
         return self.turns * (2 if self.aids.correct else 1)
 
+    @property
+    def votes(self) -> int:
+        """Answers sampled at every step, of which the majority's counts."""
+        return self.aids.votes
+
+    def ballot(self, text: str) -> str | None:
+        """The action that an answer names, as it is called there; None where it names none."""
+        labels = self.face.labels(self.scene)
+        chosen = self.face.read(text, labels)
+        return None if chosen is None else labels[chosen]
+
     def size(self, split: str) -> int:
         """Number of episodes in a split."""
         check_split(split)
