@@ -86,3 +86,10 @@ class Scene:
             return ""
         low, high = self.rewards
         return str(min(max(int(10 * (reward - low) / (high - low)), 0), 9))
+
+    def hundredths(self, reward: float) -> int:
+        """A reward as hundredths of their range, 0 to 99; 0 where it shows no rewards."""
+        if self.rewards is None:
+            return 0
+        low, high = self.rewards
+        return min(max(round(100 * (reward - low) / (high - low)), 0), 99)

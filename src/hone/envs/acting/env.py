@@ -46,7 +46,7 @@ class ActingEnv(gymnasium.Env[str, str]):
         self.face, self.aids, self.scene = task.face, task.aids, task.scene
         self._names = self.face.labels(self.scene)
         self._anew = self.face.anew or self.aids.shuffle
-        self._compact, self._helped = self.face.style == "compact", self.aids.try_all or self.aids.epsilon > 0
+        self._compact, self._helped = self.face.terse, self.aids.try_all or self.aids.epsilon > 0
         self._shift, self._unit = task.scale
         self._open: Play | None = None
 

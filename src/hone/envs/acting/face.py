@@ -17,9 +17,11 @@ from typing import Literal
 from hone.core.errors import HoneError
 from hone.envs.acting.base import Scene, Transition
 
-Style = Literal["raw", "summary", "guided", "compact"]
+Style = Literal["raw", "summary", "guided", "compact", "counts"]
 SYMBOLS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 """Of the actions, in the compact form."""
+SUMMARIES = ("summary", "guided", "counts")
+"""Styles that show what was seen of every action instead of the steps."""
 QUESTION = "What do you predict next?"
 CHECK = "Check your action: does it explore enough, and is it the best? Then answer again."
 
@@ -31,7 +33,8 @@ class Face:
     Attributes:
         style: what was tried so far: "raw": a line per step; "summary": count and mean reward of every action;
             "guided": these, and each action's exploitation value and exploration bonus (bandits only); "compact": a
-            letter per action and a digit per reward, for tiny models.
+            letter per action and a digit per reward, for tiny models; "counts": the summary for tiny models, a letter,
+            two digits for the count and two for the mean of every action.
         window: show only the last so many steps, in a context that is written anew at every step and holds nothing
             else of earlier answers; 0: the context is the whole episode as it came.
         thoughts: ask for a step-by-step thought before the action (``sampling.max_tokens`` is its budget), or for the
@@ -50,7 +53,7 @@ class Face:
     def __post_init__(self) -> None:
         if self.window < 0:
             raise ValueError(f"face.window is {self.window}; it is a number of steps, or 0 for all")
-        if self.window and self.style in ("summary", "guided"):
+        if self.window and self.style in SUMMARIES:
             raise ValueError(f"face.window has no effect on a {self.style}: it counts every step")
         if self.thoughts and self.style == "compact":
             raise ValueError("face.thoughts: the compact form has no room for thoughts")
@@ -64,11 +67,16 @@ class Face:
     @property
     def anew(self) -> bool:
         """The context is written anew at every step."""
-        return self.window > 0 or self.style in ("summary", "guided")
+        return self.window > 0 or self.style in SUMMARIES
+
+    @property
+    def terse(self) -> bool:
+        """Letters and digits instead of sentences."""
+        return self.style in ("compact", "counts")
 
     @cached_property
     def _reader(self) -> re.Pattern[str]:
-        default = r"(\w)" if self.style == "compact" else r"(?i:ACTION)\s*=\s*[\"'`*]*([\w-]+)"
+        default = r"(\w)" if self.terse else r"(?i:ACTION)\s*=\s*[\"'`*]*([\w-]+)"
         return re.compile(self.pattern or default)
 
     def labels(self, scene: Scene) -> tuple[str, ...]:
@@ -77,7 +85,7 @@ class Face:
         Raises:
             HoneError: more actions than letters.
         """
-        if self.style != "compact":
+        if not self.terse:
             return scene.names
         if len(scene.names) > len(SYMBOLS):
             raise HoneError(
@@ -96,14 +104,19 @@ class Face:
         named = found[-1]
         if named in labels:
             return labels.index(named)
-        if self.style == "compact":
+        if self.terse:
             return None
         folded = named.casefold()
         return next((i for i, label in enumerate(labels) if label.casefold() == folded), None)
 
     def write(self, label: str) -> str:
         """The shortest answer that names an action."""
-        return label if self.style == "compact" else f"ACTION={label}"
+        return label if self.terse else f"ACTION={label}"
+
+    def place(self, text: str) -> int | None:
+        """Where in an answer the action's name stands that :meth:`read` reads; None where there is none."""
+        found = list(self._reader.finditer(text))
+        return found[-1].start(1) if found else None
 
     def context(
         self, scene: Scene, labels: Sequence[str], history: Sequence[Transition], state: str, legal: Sequence[int]
@@ -121,6 +134,8 @@ class Face:
         if self.style == "compact":
             steps = "".join(t.compact + labels[t.action] + scene.digit(t.reward) for t in shown)
             return scene.tag + steps + self._now(labels, len(history), state, legal)
+        if self.style == "counts":
+            return scene.tag + self._counts(scene, labels, history) + self._now(labels, len(history), state, legal)
         parts = [scene.instruction, self._output(labels)]
         if history:
             tried = self._lines(labels, shown, len(history) - len(shown)) if self.style == "raw" else ""
@@ -173,10 +188,7 @@ class Face:
         )
 
     def _summary(self, scene: Scene, labels: Sequence[str], history: Sequence[Transition]) -> str:
-        count, total = [0] * len(scene.names), [0.0] * len(scene.names)
-        for t in history:
-            count[t.action] += 1
-            total[t.action] += t.reward
+        count, total = sums(history, len(labels))
         lines = []
         for a, label in sorted(enumerate(labels), key=lambda pair: labels.index(pair[1])):
             if not count[a]:
@@ -189,13 +201,29 @@ class Face:
             lines.append(line)
         return "\n".join(lines)
 
+    def _counts(self, scene: Scene, labels: Sequence[str], history: Sequence[Transition]) -> str:
+        count, total = sums(history, len(labels))
+        return "".join(
+            f"{label}{min(n, 99):02}{scene.hundredths(sum_ / n):02}" if n else f"{label}?"
+            for label, n, sum_ in zip(labels, count, total, strict=True)
+        )
+
     def _now(self, labels: Sequence[str], taken: int, state: str, legal: Sequence[int]) -> str:
-        if self.style == "compact":
+        if self.terse:
             return state + (f"/{''.join(labels[a] for a in legal)}>" if self.legal else "")
         lines = [f"Step={taken + 1} State={state}"] if state else []
         if self.legal:
             lines.append(f"Legal actions: {', '.join(labels[a] for a in legal)}")
         return "\n".join([*lines, QUESTION, ""])
+
+
+def sums(history: Sequence[Transition], actions: int) -> tuple[list[int], list[float]]:
+    """How often every action was taken, and the sum of its rewards."""
+    count, total = [0] * actions, [0.0] * actions
+    for t in history:
+        count[t.action] += 1
+        total[t.action] += t.reward
+    return count, total
 
 
 def ucb_bonus(count: int, steps: int, alpha: float = 0.5) -> float:

@@ -12,6 +12,7 @@ import numpy as np
 from hone.core.seeding import uniforms
 from hone.envs import minimax
 from hone.envs.acting.base import Moved, Scene
+from hone.envs.acting.face import SUMMARIES
 from hone.envs.acting.names import action_names
 from hone.envs.acting.task import ActingTask
 from hone.envs.arms import Floats
@@ -46,7 +47,7 @@ class TicTacToe(ActingTask):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.face.style in ("summary", "guided"):
+        if self.face.style in SUMMARIES:
             raise ValueError(f'face.style "{self.face.style}" counts actions, which says nothing about a game')
         if self.aids.try_all:
             raise ValueError("aids.try_all: a move that was made cannot be tried again in the same game")
