@@ -138,6 +138,24 @@ def encode_conversations(
     return [_row(ids, train) for ids, train in encoded if len(ids) <= max_length]
 
 
+def encode_pieces(encoder: Encoder, records: Iterable[Sequence[tuple[str, bool]]], max_length: int) -> list[Row]:
+    """Texts in order, each encoded by itself, without an end token: those that say so are learnt.
+
+    The first is rendered as a rollout would open with it; too long a record is left out.
+    """
+    rows = []
+    for pieces in records:
+        ids: list[int] = []
+        train: list[bool] = []
+        for text, learnt in pieces:
+            new = encoder.answer(text)[:-1] if ids else encoder.opening(text)
+            ids += new
+            train += [bool(learnt)] * len(new)
+        if len(ids) <= max_length:
+            rows.append(_row(ids, train))
+    return rows
+
+
 def pad_rows(rows: Sequence[Row], pad_id: int) -> Batch:
     """A batch of rows that nobody sampled: each its own episode and group, one finished turn."""
     return pad_examples([(row,) for row in rows], pad_id)
@@ -179,13 +197,15 @@ def pad_examples(examples: Sequence[Example], pad_id: int) -> Batch:
 
 def _encode(encoder: Encoder, record: Record, max_length: int, train_prompt: bool) -> list[Row]:
     kind = layout(record)
-    for name in ("text", "prompt", "completion", "messages"):
+    for name in ("text", "prompt", "completion", "messages", "pieces"):
         if name in record:
             _check_readable(name, record[name])
     if kind == "text":
         return encode_text(encoder, [record["text"]], max_length)
     if kind == "messages":
         return encode_conversations(encoder, [record["messages"]], max_length)
+    if kind == "pieces":
+        return encode_pieces(encoder, [record["pieces"]], max_length)
     if kind == "prompt-completion":
         pair = (record["prompt"], record["completion"])
         return encode_pairs(encoder, [pair], max_length, train_prompt=train_prompt)
@@ -211,7 +231,13 @@ def _answer_text(completion: Prompt) -> str:
 def _check_readable(name: str, value: object) -> None:
     """A column holds text or messages of a role and a content each."""
     if isinstance(value, str):
-        fine = name != "messages"
+        fine = name not in ("messages", "pieces")
+    elif name == "pieces":
+        pairs = value if isinstance(value, list) else [None]
+        fine = bool(pairs) and all(
+            isinstance(p, list | tuple) and len(p) == 2 and isinstance(p[0], str) and isinstance(p[1], bool)
+            for p in pairs
+        )
     else:
         messages = value if isinstance(value, list) and name != "text" else [None]
         fine = all(isinstance(m, Mapping) and {"role", "content"} <= m.keys() for m in messages)
@@ -220,5 +246,7 @@ def _check_readable(name: str, value: object) -> None:
     raise HoneError(
         f'the column "{name}" is neither text nor messages',
         got=repr(value)[:80],
-        expected='text, or [{"role": ..., "content": ...}, ...]',
+        expected='text, or [{"role": ..., "content": ...}, ...]'
+        if name != "pieces"
+        else "[[text, true or false], ...]",
     )

@@ -1,7 +1,8 @@
 """Text rows from files or the hub, in the layouts that TRL documents.
 
 Language modelling (``text``), prompt only (``prompt``), prompt and completion (``prompt``, ``completion``)
-and conversations (``messages``, or ``prompt`` and ``completion`` as lists of messages).
+and conversations (``messages``, or ``prompt`` and ``completion`` as lists of messages). Beside these, ``pieces``: texts
+in order, each with whether it is learnt, as pairs.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Literal
 from hone.core.errors import HoneError
 from hone.core.records import Record, read_records, require_columns
 
-Layout = Literal["text", "messages", "prompt-completion", "prompt"]
+Layout = Literal["text", "messages", "pieces", "prompt-completion", "prompt"]
 
 
 def read_rows(
@@ -80,6 +81,8 @@ def layout(row: Record) -> Layout:
     """
     if "messages" in row:
         return "messages"
+    if "pieces" in row:
+        return "pieces"
     if "prompt" in row:
         return "prompt-completion" if "completion" in row else "prompt"
     if "text" in row:

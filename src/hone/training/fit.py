@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -252,7 +252,7 @@ def _texts(record: Record) -> Iterator[str]:
         if isinstance(value, str):
             yield value
         elif isinstance(value, list):
-            yield from (message["content"] for message in value)
+            yield from (part["content"] if isinstance(part, Mapping) else part[0] for part in value)
 
 
 def _rows(recipe: FitRecipe, policy: Policy, records: Sequence[Record]) -> tuple[list[Example], list[Example]]:

@@ -2,6 +2,7 @@
 
 from hone.tabular.bandits.base import Agent, Estimates, Player
 from hone.tabular.bandits.greedy import EpsilonGreedy, Greedy, Optimistic, Random, Sweep
+from hone.tabular.bandits.knowing import Knowing
 from hone.tabular.bandits.linucb import LinUCB, WithoutContext
 from hone.tabular.bandits.play import History, play, play_contextual
 from hone.tabular.bandits.softmax import Boltzmann, GradientBandit
@@ -17,6 +18,7 @@ __all__ = [
     "GradientBandit",
     "Greedy",
     "History",
+    "Knowing",
     "LinUCB",
     "Optimistic",
     "Player",

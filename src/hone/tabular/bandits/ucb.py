@@ -24,6 +24,8 @@ class UCB:
         c: width of the bound, in units of reward.
         logarithm: whether the bonus holds √ln t.
         step_size: constant α of the values, or None for sample averages.
+        in_order: the first of equal bounds instead of a random one: untried arms in their order, as BanditBench and the
+            expert of RLFT take them.
 
     Raises:
         HoneError: an option out of range.
@@ -32,6 +34,7 @@ class UCB:
     c: float = math.sqrt(2)
     logarithm: bool = True
     step_size: float | None = None
+    in_order: bool = False
 
     def __post_init__(self) -> None:
         require(math.isfinite(self.c) and self.c >= 0, "c", self.c, "at least 0")
@@ -63,6 +66,9 @@ class UCBPlayer:
         """The arm of highest bound."""
         own = self.estimates
         index_KN = self._agent.index(own.value_KN, own.count_KN, own.time + 1)
+        if self._agent.in_order:
+            first_N: Ints = index_KN.argmax(axis=0)
+            return first_N
         return argmax_random(index_KN, self._uniform.at(own.time))
 
     def learn(self, actions: Ints, rewards: Floats) -> None:
