@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from hone.core.files import write_text
 from hone.report.comparison import headline, strata_chart, table
+from hone.report.diagnostics import diagnostic_charts
 from hone.report.panels import sections
 from hone.report.preferences import preference_charts
 from hone.report.run_files import RunFiles, read_run
@@ -41,14 +42,17 @@ def page_values(run_dir: Path, *, charts: bool = True) -> dict[str, Any]:
         HoneError: the directory is missing or holds no run.
     """
     run = read_run(run_dir)
+    judged = {name: found for name, found in run.evaluations.items() if "diagnostic" not in found}
     return {
         "run": run,
+        "evaluations": judged,
         "headline": _headline(run),
         "status": _status(run),
         "facts": _facts(run),
-        "rows": table(run.evaluations),
-        "strata": Markup(strata_chart(run.evaluations)),
+        "rows": table(judged),
+        "strata": Markup(strata_chart(judged)),
         "preferences": [Markup(chart) for chart in preference_charts(run.evaluations)] if charts else [],
+        "diagnostics": [Markup(chart) for chart in diagnostic_charts(run.evaluations)] if charts else [],
         "sections": sections(run.metrics) if charts else {},
         "steps": shown(run.rollouts) if charts else [],
     }

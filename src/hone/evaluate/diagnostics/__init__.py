@@ -1,0 +1,1 @@
+"""What ails an agent: one diagnostic per file, found by its name."""
