@@ -84,10 +84,16 @@ class Kept:
             return
         self.trim(room - width * len(rows))
         device = cache.mask.device
-        column_L = torch.arange(cache.cursor - width, cache.cursor, device=device) % cache.length
-        index_R = torch.from_numpy(rows).to(device)[:, None]
+        first = cache.cursor - width
+        column_L = torch.arange(first, cache.cursor, device=device) % cache.length if first < 0 else slice(first, None)
+        index_R = torch.from_numpy(rows).to(device)
+        first = (cache.cursor - width) % max(cache.length, 1)
+        # columns that stand together are copied once; those that go round the end of the buffer, twice
+        together = slice(first, first + width) if first + width <= cache.length else None
+        column_L = torch.arange(cache.cursor - width, cache.cursor, device=device) % max(cache.length, 1)
+        columns = column_L if together is None else together
         layers = [
-            (_picked(layer.keys, index_R, column_L), _picked(layer.values, index_R, column_L)) for layer in cache.layers
+            (_picked(layer.keys, index_R, columns), _picked(layer.values, index_R, columns)) for layer in cache.layers
         ]
         group = _Together(layers, set(ids))
         for row, (name, each) in enumerate(zip(ids, tokens, strict=True)):
@@ -143,13 +149,19 @@ def past_layers(pasts: Sequence[Past], fresh: Sequence[int], queries: int) -> li
                 source = pasts[members[0]].together.layers[number][which]
                 width = min(source.shape[2], length - new)
                 rows = torch.tensor([pasts[i].row for i in members], device=device)
-                into = torch.tensor(members, device=device)
-                buffer[:, :, length - new - width : length - new][into] = source[rows, :, source.shape[2] - width :]
+                picked = source[:, :, source.shape[2] - width :].index_select(0, rows)
+                space = buffer[:, :, length - new - width : length - new]
+                if len(members) == len(pasts):
+                    space.copy_(picked)
+                else:
+                    space[torch.tensor(members, device=device)] = picked
             buffers.append(buffer)
         found.append(PastLayer(buffers[0], buffers[1], new_PQ[:, None, :, None]))
     return found
 
 
-def _picked(buffer: Tensor, index_R1: Tensor, column_L: Tensor) -> Tensor:
+def _picked(buffer: Tensor, index_R: Tensor, columns: Tensor | slice) -> Tensor:
     """[R,H,L,D] of [capacity,H,length,D]."""
-    return buffer[index_R1, :, column_L].transpose(1, 2).contiguous()
+    if isinstance(columns, slice):
+        return buffer[:, :, columns].index_select(0, index_R)
+    return buffer[index_R[:, None], :, columns].transpose(1, 2).contiguous()

@@ -18,6 +18,9 @@ Message = Mapping[str, Any]
 _MARK = "hone.marks.this.answer"
 """Stands for an assistant's answer in dummy conversations; no template would write it itself."""
 
+_REMEMBERED = 4096
+"""Texts whose ids are remembered: environments say the same few things to many episodes."""
+
 
 class Renderer:
     """Renders observations for one tokenizer.
@@ -35,6 +38,7 @@ class Renderer:
         self.tokenizer = tokenizer
         self.chat = bool(getattr(tokenizer, "chat_template", None))
         self.end_id: int | None = tokenizer.eos_token_id
+        self._encoded: dict[str, list[int]] = {}
         if self.chat:
             special = {*tokenizer.all_special_ids, *_special_added(tokenizer)}
             after = self._after_answer([], prompt=False)
@@ -152,7 +156,11 @@ class Renderer:
         return str(text)
 
     def _encode(self, text: str) -> list[int]:
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        if text not in self._encoded:
+            if len(self._encoded) >= _REMEMBERED:
+                self._encoded.clear()
+            self._encoded[text] = list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        return list(self._encoded[text])
 
     def _after_answer(self, messages: Sequence[Message], *, prompt: bool) -> list[int]:
         """Ids of what the template writes after an assistant message that ``messages`` follow."""

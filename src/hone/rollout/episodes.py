@@ -206,7 +206,9 @@ class _Player:
         else:
             episode.said.append(tuple(self.renderer.following(step.observation, completion.tokens, ended, messages)))
             first = max(turns - step.info["keep"], 0) if "keep" in step.info else episode.first
-        context = episode.since(first)
+        goes_on = first == episode.first and not anew
+        new = [*completion.tokens, *episode.said[-1]]
+        context = [*episode.context, *new] if goes_on else episode.since(first)
         while overflow == "shorten" and first < turns and self._full(context, self.sampling.max_tokens):
             first += 1
             context = episode.since(first)
