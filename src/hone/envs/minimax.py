@@ -90,11 +90,21 @@ def perfect() -> Floats:
 
     It never gives a result away, but may let a won game go on where a win in one is at hand.
     """
+    return _extreme(1.0)
+
+
+@cache
+def worst() -> Floats:
+    """The policy [C, 9] that is uniform over the legal moves of least minimax value."""
+    return _extreme(-1.0)
+
+
+def _extreme(sign: float) -> Floats:
     table = np.zeros((CODES, 9))
     value = minimax()
     codes = np.flatnonzero(~OVER)
     after, legal = _next(codes, 1)
-    outcome = np.where(legal, -value[SWAPPED[after]], -np.inf)
+    outcome = np.where(legal, -sign * value[SWAPPED[after]], -np.inf)
     best = legal & (outcome == outcome.max(axis=1, keepdims=True))
     table[codes] = best / best.sum(axis=1, keepdims=True)
     table.flags.writeable = False

@@ -84,18 +84,27 @@ def written(face: Face, scene: Scene, action_NT: Ints, reward_NT: Floats) -> lis
     """(opening, everything after it) of every history, in the compact form.
 
     Raises:
-        HoneError: another form, in which what an agent reads and what it writes are not one text.
+        HoneError: another form, see :func:`need_one_text`.
     """
-    if face.style != "compact" or face.window:
-        raise HoneError(
-            "a corpus of histories is written in the compact form only",
-            where="task.face",
-            got=f'style = "{face.style}", window = {face.window}',
-            do='set task.face.style = "compact" and no window, or clone an expert',
-        )
-    labels = face.labels(scene)
+    labels = need_one_text(face).labels(scene)
     opening = face.context(scene, labels, [], "", [])
     return [
         (opening, "".join(labels[a] + scene.digit(r) for a, r in zip(actions, rewards, strict=True)))
         for actions, rewards in zip(action_NT.tolist(), reward_NT.tolist(), strict=True)
     ]
+
+
+def need_one_text(face: Face) -> Face:
+    """The face, if what an agent reads and what it writes make one text in it.
+
+    Raises:
+        HoneError: they do not.
+    """
+    if face.style != "compact" or face.window or face.legal:
+        raise HoneError(
+            "a corpus of histories is written in the compact form only",
+            where="task.face",
+            got=f'style = "{face.style}", window = {face.window}, legal = {str(face.legal).lower()}',
+            do='set task.face.style = "compact" and nothing else, or clone an expert',
+        )
+    return face

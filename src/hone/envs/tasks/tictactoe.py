@@ -10,8 +10,10 @@ from typing import Literal
 import numpy as np
 
 from hone.core.seeding import uniforms
+from hone.core.streams import key_array
 from hone.envs import minimax
 from hone.envs.acting.base import Moved, Scene
+from hone.envs.acting.corpus import need_one_text
 from hone.envs.acting.face import SUMMARIES
 from hone.envs.acting.names import action_names
 from hone.envs.acting.task import ActingTask
@@ -38,15 +40,20 @@ class TicTacToe(ActingTask):
         agent: whether the agent moves first, second, or first in every other game.
         noise: probability of a random move of the noisy opponents.
         simulations: of an opponent that searches.
+        careless: in the corpus, the probability that a move is the worst there is (by its minimax value) instead of a
+            random one.
     """
 
     opponent: Opponent = "random"
     agent: Literal["first", "second", "both"] = "first"
     noise: float = 0.5
     simulations: int = 100
+    careless: float = 0.3
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not 0 <= self.careless <= 1:
+            raise ValueError(f"careless is {self.careless}; it must be a probability")
         if self.face.style in SUMMARIES:
             raise ValueError(f'face.style "{self.face.style}" counts actions, which says nothing about a game')
         if self.aids.try_all:
@@ -86,6 +93,35 @@ class TicTacToe(ActingTask):
         keys = luck_keys(self.seed, split, np.array([episode]), np.array([sample]))
         luck_T = uniforms(keys, np.arange(6, dtype=np.uint64))
         return Game(self._cumulative, luck_T.tolist(), self.first(episode))
+
+    @property
+    def habit(self) -> Floats:
+        """The policy [C, 9] whose games the corpus holds."""
+        policy: Floats = self.careless * minimax.worst() + (1 - self.careless) * minimax.uniform()
+        return policy
+
+    def corpus(self, n: int, seed: int) -> list[tuple[str, str]]:
+        """``n`` games of a careless player against the opponent, as (opening, the rest), in the compact form.
+
+        Raises:
+            HoneError: another form, in which what an agent reads and what it writes are not one text.
+        """
+        face = need_one_text(self.face)
+        episodes = np.arange(n) % self.train
+        luck = uniforms(key_array((seed, "tictactoe corpus"), np.arange(n)), np.arange(5, dtype=np.uint64)[:, None])
+        games = self.games("train", episodes.tolist(), (np.arange(n) + (1 << 32)).tolist())
+        sums, labels = cumulative(self.habit), face.labels(self.scene)
+        openings = [self.scene.tag + minimax.decode(int(code)) for code in games.codes_N]
+        told: list[list[str]] = [[] for _ in range(n)]
+        for turn in range(5):
+            playing = np.flatnonzero(~games.over_N)
+            move_N = (sums[games.codes_N] <= luck[turn][:, None]).sum(axis=1).clip(max=8)
+            games.step(move_N)
+            for row in playing.tolist():
+                told[row].append(labels[move_N[row]])
+                if not games.over_N[row]:
+                    told[row].append(minimax.decode(int(games.codes_N[row])))
+        return [(opening, "".join(parts)) for opening, parts in zip(openings, told, strict=True)]
 
     @cached_property
     def _cumulative(self) -> Floats:
