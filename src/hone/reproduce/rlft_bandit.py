@@ -1,9 +1,9 @@
 """A greedy agent learns to explore: ten-armed bandits, from a base model whose greed its corpus planted.
 
-Protocol of "LLMs are Greedy Agents" (arXiv 2504.16078) in miniature: 64 held-out bandits, 50 steps, ten arms. Means are
-uniform on [0, 1] and noise is 0.1 (the paper's text, low noise), so whoever stays with the first arm that pays does as
-badly as a random player, and it takes exploration to do better. Regret and coverage over steps, beside random, greedy and
-the best-tuned UCB on the same bandits.
+Protocol of "LLMs are Greedy Agents" (arXiv 2504.16078) in miniature: 64 held-out bandits, 50 steps, ten arms. Means
+are uniform on [0, 1] and noise is 0.1 (the paper's text, low noise), so whoever stays with the first arm that pays
+does as badly as a random player, and it takes exploration to do better. Regret and coverage over steps, beside
+random, greedy and the best-tuned UCB on the same bandits.
 """
 
 from __future__ import annotations
@@ -61,16 +61,16 @@ NUMERIC = {"random": "random", "greedy": "greedy", "ucb": "best-tuned UCB"}
 
 NOTES = (
     "The base model's greed is planted. Its corpus holds histories of random, greedy, nearly greedy, sticky and "
-    "favourite-arm players in equal shares, none of which explores and then exploits; a tiny model imitates what it has "
-    "read. What is shown is that reward alone removes greed that is there, not that language models come by theirs this "
-    "way.",
-    "Score: (regret of random − regret) / (regret of random − regret of the best-tuned UCB): 0 is random play, 1 is UCB "
-    "with the width and form of bound that are best on the training bandits. All play the same held-out bandits. A "
-    "policy may score above 1: it may know how means are distributed, which UCB does not.",
+    "favourite-arm players in equal shares, none of which explores and then exploits; a tiny model imitates what it "
+    "has read. What is shown is that reward alone removes greed that is there, not that language models come by "
+    "theirs this way.",
+    "Score: (regret of random − regret) / (regret of random − regret of the best-tuned UCB): 0 is random play, 1 is "
+    "UCB with the width and form of bound that are best on the training bandits. All play the same held-out bandits. "
+    "A policy may score above 1: it may know how means are distributed, which UCB does not.",
     "Bandit: ten Gaussian arms, means uniform on [0, 1], noise 0.1, 50 pulls. Here a player that is greedy from the "
     "first pull has about the regret of a random one.",
-    "Aids marked with a comma act while playing only, on the policy that was trained without them; the exploration bonus "
-    "acts while training only. Votes do not help a policy that explores by chance: a majority explores less.",
+    "Aids named after a comma act while playing only, on the policy that was trained without them; the exploration "
+    "bonus acts while training only.",
 )
 
 
@@ -229,8 +229,8 @@ def _pictures(found: Sequence[Seed]) -> list[Picture]:
         Picture(
             "Regret",
             curve(lines("regret_T"), title="Cumulative regret on held-out bandits", unit="reward lost", x_label="step"),
-            "The base loses about as much at every step as a random player. After RLFT the curve flattens: a good arm is "
-            "found and kept.",
+            "The base loses about as much at every step as a random player. After RLFT the curve flattens: a good arm "
+            "is found and kept.",
         ),
         Picture(
             "Coverage",
