@@ -13,6 +13,7 @@ from hone.envs.acting.env import ActingEnv
 from hone.envs.acting.face import Face
 from hone.envs.arms import Gaussian
 from hone.envs.tasks.bandit import Bandit
+from hone.envs.tasks.contextual_bandit import ContextualBandit
 from hone.envs.tasks.tictactoe import TicTacToe
 
 UNIFORM = Gaussian("uniform01", noise=0.1)
@@ -96,6 +97,18 @@ def test_the_worst_policy_is_legal_and_never_better_than_random() -> None:
 def test_faults_are_named(make: Any, message: str) -> None:
     with pytest.raises(HoneError, match=message):
         make()
+
+
+def test_a_history_with_users_is_what_a_rollout_shows() -> None:
+    task = ContextualBandit(arms=4, rank=2, horizon=6, face=COMPACT, players={"random": 1.0}, train=1)
+    (opening, text), *_ = task.corpus(1, 0)
+    env = task.env("train")
+    assert isinstance(env, ActingEnv)
+    assert env.reset(seed=0, options={"episode": 0})[0] == opening
+    for at in range(0, 5 * 4, 4):
+        assert env.answer(text[at]).observation == text[at + 1 : at + 4]
+    assert len(text) == 5 * 4 + 2
+    assert env.answer(text[20]).terminated
 
 
 def test_a_history_is_what_a_rollout_shows() -> None:

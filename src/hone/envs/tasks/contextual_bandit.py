@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
-from hone.core.seeding import uniforms
+from hone.core.seeding import generator, uniforms
 from hone.envs.acting.base import Moved, Scene
+from hone.envs.acting.corpus import PLAYERS, histories, need_one_text
 from hone.envs.acting.names import action_names
 from hone.envs.acting.task import ActingTask
 from hone.envs.arms import Floats
+from hone.envs.bandit import Ints
 from hone.envs.contextual import ContextualBandits, LatentFactors, user_keys
 from hone.envs.ratings import Ratings, read_ratings
 
@@ -34,6 +36,8 @@ class ContextualBandit(ActingTask):
         movies: the file of titles beside it; "" for none.
         people: the file of users' gender, age, occupation and location; "" for none.
         horizon: T, users per episode.
+        players: shares of the players whose histories the corpus holds (:mod:`hone.envs.acting.corpus`); none of them
+            looks at the user.
     """
 
     arms: int = 10
@@ -44,6 +48,7 @@ class ContextualBandit(ActingTask):
     movies: str = ""
     people: str = ""
     horizon: int = 50
+    players: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(PLAYERS, 1.0))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -91,7 +96,9 @@ class ContextualBandit(ActingTask):
         count = self.users + self.test_users
         return LatentFactors.drawn(users=count, arms=self.arms, rank=self.rank, seed=self.seed)
 
-    def bandits(self, split: str, episodes: Sequence[int] | int, sample: int | Sequence[int] = 0) -> ContextualBandits:
+    def bandits(
+        self, split: str, episodes: Sequence[int] | Ints | int, sample: int | Sequence[int] = 0
+    ) -> ContextualBandits:
         """The same episodes side by side for numeric agents; ``sample`` keys only their own randomness."""
         return ContextualBandits(
             self.factors,
@@ -105,15 +112,35 @@ class ContextualBandit(ActingTask):
 
     def begin(self, split: str, episode: int, sample: int) -> Visits:
         """The first user of an episode."""
+        return Visits(self, self._visitors(split, np.array([episode]))[0].tolist())
+
+    def corpus(self, n: int, seed: int) -> list[tuple[str, str]]:
+        """``n`` histories of simple players with training users, as (opening, the rest), in the compact form."""
+        labels = need_one_text(self.face).labels(self.scene)
+        rng = generator(seed, "contextual corpus")
+        episodes = rng.integers(self.train, size=n)
+        mean, deviation = self.moments
+        bandits = self.bandits("train", episodes)
+        action_NT, reward_NT = histories(bandits, self.horizon, self.players, mean - deviation, rng)
+        shown, found = self.seen[1], []
+        for users, actions, rewards in zip(
+            self._visitors("train", episodes).tolist(), action_NT.tolist(), reward_NT.tolist(), strict=True
+        ):
+            said = [labels[a] + self.scene.digit(r) for a, r in zip(actions, rewards, strict=True)]
+            rest = [answer + shown[user] for answer, user in zip(said, users[1:-1], strict=False)]
+            found.append((self.scene.tag + shown[users[0]], "".join([*rest, said[-1]])))
+        return found
+
+    def _visitors(self, split: str, episodes_N: Ints) -> Ints:
+        """[N, T+1] the users of these episodes in their order."""
         total = len(self.factors.users_MD)
         first, end = (0, min(self.users, total)) if split == "train" else (self.users, total)
         if end <= first:
-            # the numeric environment says it in its own words
-            self.bandits(split, 1)
-        keys = user_keys(self.seed, split, np.array([episode]))
-        luck_T = uniforms(keys, np.arange(self.horizon + 1, dtype=np.uint64))
-        user_T = first + (luck_T * (end - first)).astype(np.int64)
-        return Visits(self, user_T.tolist())
+            self.bandits(split, 1)  # the numeric environment says it in its own words
+        step = np.arange(self.horizon + 1, dtype=np.uint64)
+        luck_NT = uniforms(user_keys(self.seed, split, episodes_N)[:, None], step[None, :])
+        users_NT: Ints = first + (luck_NT * (end - first)).astype(np.int64)
+        return users_NT
 
     @cached_property
     def seen(self) -> tuple[list[str], list[str]]:
