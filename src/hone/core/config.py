@@ -155,7 +155,8 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 def document(cls: type[Any], prefix: str = "", instance: Any = None) -> Iterator[tuple[str, str, str]]:
     """(key, default, meaning) of every field of a dataclass, nested ones with dotted keys, for ``--help``.
 
-    Meanings are read from the "Attributes:" section of the class's docstring, so they are written once.
+    Meanings are read from the "Attributes:" section of the class's docstring, so they are written once. A field whose
+    class is chosen by name has a key ``name``, and the keys of its default.
 
     Args:
         cls: the dataclass.
@@ -166,7 +167,12 @@ def document(cls: type[Any], prefix: str = "", instance: Any = None) -> Iterator
     for f in dataclasses.fields(cls):
         default = getattr(instance, f.name) if instance is not None else _default(f)
         nested = _dataclass_of(cls, f.name, {f.name: f.type})
-        if nested is not None:
+        if "named" in f.metadata:
+            known = dataclasses.is_dataclass(default)
+            name = repr(short_name(default, f.metadata["named"][0])) if known else ""
+            yield f"{prefix}{f.name}.name", name, meanings.get(f.name, "")
+            yield from document(type(default), f"{prefix}{f.name}.", default) if known else ()
+        elif nested is not None:
             yield from document(nested, f"{prefix}{f.name}.", default if isinstance(default, nested) else None)
         else:
             yield f"{prefix}{f.name}", "" if default is None else repr(default), meanings.get(f.name, "")

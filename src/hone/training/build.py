@@ -9,6 +9,7 @@ from typing import Any
 from hone.core.config import build, build_named, class_named
 from hone.core.errors import HoneError
 from hone.core.resolve import short_name
+from hone.training.attempts import AttemptsRecipe
 from hone.training.distilling import DistillRecipe
 from hone.training.fit import FitRecipe, SftRecipe
 from hone.training.preferences import PreferRecipe
@@ -87,6 +88,20 @@ def fit_recipe_from(values: Mapping[str, Any], where: str = "recipe") -> FitReci
         raise HoneError("the recipe has no [data]", where=where, do="give data.source or data.task.name")
     values = _with_algorithm(_with_task(values, "data", where), FitRecipe, where)
     return build(SftRecipe if "model" in values else FitRecipe, values, where)
+
+
+def attempts_recipe_from(values: Mapping[str, Any], where: str = "recipe") -> AttemptsRecipe:
+    """A recipe of a fit on logged attempts from the tables of a TOML file.
+
+    Raises:
+        HoneError: a missing table, an unknown key or name, a value that is refused.
+    """
+    values = dict(values)
+    if isinstance(values.get("algorithm"), Mapping):
+        values["algorithm"] = build_named(
+            values["algorithm"], PACKAGES["algorithm"], "algorithm", f"{where} [algorithm]"
+        )
+    return build(AttemptsRecipe, values, where)
 
 
 def rounds_recipe_from(values: Mapping[str, Any], where: str = "recipe") -> RoundsRecipe:
