@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import cast
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from hone.core.types import Trajectory
 from hone.engines.base import Engine, Request, Sampling
 from hone.engines.embedded import EmbeddedEngine
 from hone.envs.acting.base import Transition
+from hone.envs.acting.face import Face
 from hone.envs.acting.rationale import Rationale, rationale_of
 from hone.envs.bandit import Bandits
 from hone.envs.tasks.bandit import Bandit
@@ -117,15 +117,16 @@ class ModelAgent:
                 if wanted_SN[s, n]:
                     places.append((s, n))
                     contexts.append(context)
-        labels = [
-            self._ids(label if self.task.face.thoughts else self.task.face.write(label)) for label in self._labels
-        ]
-        if self.task.face.thoughts:
-            contexts = self._think(contexts)
+        face, answers = self.task.face, answers_of(self.renderer, self.task.face, self._labels)
+        if face.thoughts:
+            for i, context in enumerate(contexts):
+                noise = key(self.seed, NOISE, "thought", i)
+                thought, _ = thought_of(self.engine, self.renderer, face, self.sampling, context, noise)
+                contexts[i] = [*context, *thought]
         found = np.full((*wanted_SN.shape, self.arms), np.nan)
         if places:
             s_R, n_R = np.array(places).T
-            found[s_R, n_R] = answer_probabilities(self.policy, contexts, self._apart(labels), "asking for every arm")
+            found[s_R, n_R] = answer_probabilities(self.policy, contexts, answers, "asking for every arm")
         return found
 
     @cached_property
@@ -138,11 +139,6 @@ class ModelAgent:
 
     def _ids(self, text: str) -> list[int]:
         return self.renderer.answer(text)[:-1]
-
-    def _apart(self, answers: Sequence[list[int]]) -> list[list[int]]:
-        """With the end token, if one answer begins with another ("1" and "10")."""
-        same = any(a is not b and b[: len(a)] == a for a in answers for b in answers)
-        return [[*a, cast(int, self.renderer.end_id)] for a in answers] if same else list(answers)
 
     def _contexts(self, actions: Sequence[int], rewards: Sequence[float]) -> Iterator[list[int]]:
         """The context before every step, and after the last: what the policy would see had it named the actions."""
@@ -163,23 +159,6 @@ class ModelAgent:
                 context = [*context, *said, *self.renderer.following(following, said, ended)]
             yield context
 
-    def _think(self, contexts: Sequence[list[int]]) -> list[list[int]]:
-        """Each context with a thought up to the action's name."""
-        requests = [
-            Request(i, tuple(context), self.sampling, key(self.seed, NOISE, "thought", i))
-            for i, context in enumerate(contexts)
-        ]
-        thought = []
-        for context, completion in zip(contexts, self.engine.generate(requests), strict=True):
-            text = self.renderer.decode(completion.tokens)
-            place = self.task.face.place(text)
-            kept = 0
-            if place is not None:
-                while len(self.renderer.decode(completion.tokens[: kept + 1])) <= place:
-                    kept += 1
-            thought.append([*context, *completion.tokens[:kept]])
-        return thought
-
     def _played(self, found: Sequence[Trajectory]) -> Played:
         steps, runs = self.horizon, len(found)
         action_TN = np.full((steps, runs), -1, dtype=np.int16)
@@ -196,3 +175,27 @@ class ModelAgent:
                     texts[t][n] = next(answers)
         history = History(action_TN, reward_TN, gap_TN, self.arms)
         return Played(history, invalid_TN, tuple(map(tuple, texts)))
+
+
+def answers_of(renderer: Renderer, face: Face, labels: Sequence[str]) -> list[list[int]]:
+    """Ids by which each action is named; behind a thought the name alone.
+
+    With the end token, if one begins with another ("1" and "10").
+    """
+    texts = [label if face.thoughts else face.write(label) for label in labels]
+    ids = [renderer.answer(text) for text in texts]
+    bare = [each[:-1] for each in ids]
+    return ids if any(a is not b and b[: len(a)] == a for a in bare for b in bare) else bare
+
+
+def thought_of(
+    engine: Engine, renderer: Renderer, face: Face, sampling: Sampling, context: Sequence[int], noise: int
+) -> tuple[list[int], str]:
+    """A thought, sampled: its ids up to the name of the action, and its text."""
+    (completion,) = engine.generate([Request(0, tuple(context), sampling, noise)])
+    text = renderer.decode(completion.tokens)
+    place, kept = face.place(text), 0
+    if place is not None:
+        while len(renderer.decode(completion.tokens[: kept + 1])) <= place:
+            kept += 1
+    return list(completion.tokens[:kept]), text[: place or 0]

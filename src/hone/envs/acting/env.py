@@ -34,6 +34,7 @@ class ActingEnv(gymnasium.Env[str, str]):
         split: the split whose episodes are played.
 
     Attributes:
+        episode: its index in the split.
         play: the episode that is played, below its face.
         history: the steps so far.
         labels: what each action is called at present.
@@ -66,7 +67,7 @@ class ActingEnv(gymnasium.Env[str, str]):
             episode = int(self.np_random.integers(count))
         if not 0 <= episode < count:
             raise HoneError("there is no such episode", got=str(episode), expected=f"0 to {count - 1}")
-        sample = seed or 0
+        self.episode, sample = episode, seed or 0
         self._key = (self.task.seed, "acting", self.split, episode, sample)
         self._open = self.task.begin(self.split, episode, sample)
         self.history: list[Transition] = []
