@@ -38,9 +38,9 @@ from hone.training.stages import fit_stage, online_stage
 TASK = Bandit(
     arms=10, gaussian=Gaussian("uniform01", noise=0.1), face=Face("compact"), invalid=-2.0, train=512, test=64
 )
-BONUS = 1.0
-BASE_STEPS, STEPS, PROMPTS, SAMPLES = 250, 25, 8, 16
-CLONING_STEPS = 60
+BONUS = 2.0
+BASE_STEPS, STEPS, PROMPTS, SAMPLES, UPDATES = 150, 24, 8, 16, 8
+CLONING_STEPS = 40
 PLAYINGS = 2
 WIDTHS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0)
 TRAINED = {
@@ -174,8 +174,8 @@ def _tuned(base: Run, task: Bandit, out: Path, seed: int) -> Run:
             task,
             RLFT(discount=0.97, beta=0.01),
             LETTER,
-            BatchConfig(prompts=PROMPTS, samples=SAMPLES, updates=4),
-            OptimiserConfig(lr=6e-4),
+            BatchConfig(prompts=PROMPTS, samples=SAMPLES, updates=UPDATES),
+            OptimiserConfig(lr=1e-3),
             RunConfig(out=str(out), steps=STEPS, seed=seed, save_every=STEPS, rollouts_kept=4, reference_every=0),
         )
     )

@@ -97,7 +97,7 @@ class ContextualBandit(ActingTask):
         return LatentFactors.drawn(users=count, arms=self.arms, rank=self.rank, seed=self.seed)
 
     def bandits(
-        self, split: str, episodes: Sequence[int] | Ints | int, sample: int | Sequence[int] = 0
+        self, split: str, episodes: Sequence[int] | Ints | int, sample: int | Sequence[int] | Ints = 0
     ) -> ContextualBandits:
         """The same episodes side by side for numeric agents; ``sample`` keys only their own randomness."""
         return ContextualBandits(
