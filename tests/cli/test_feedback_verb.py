@@ -40,6 +40,27 @@ def test_there_and_back(hone: Hone, desk: Path) -> None:
     assert (row["prompt"], row["chosen"], row["rejected"], row["annotator"]) == ("p", "a", "b", "ann")
 
 
+def test_what_contradicts_and_what_was_taken_back_is_said(hone: Hone, desk: Path) -> None:
+    ann = {"kind": "comparison", "prompt": "p", "annotator": "ann", "item": "i"}
+    good, bad = {"text": "good"}, {"text": "bad"}
+    first = {**ann, "id": "1", "answers": [{**good, "rank": 1}, {**bad, "rank": 2}]}
+    other = {**ann, "id": "2", "answers": [{**bad, "rank": 1}, {**good, "rank": 2}]}
+    third = {**first, "id": "3", "item": "j"}
+    write(desk / "a.jsonl", first, third)
+    write(desk / "b.jsonl", other, {**third, "undone": "2026-01-01"})
+    assert hone("feedback", "import", "a.jsonl", "--db", "a.db")[0] == 0
+    assert hone("feedback", "import", "b.jsonl", "--db", "b.db")[0] == 0
+    code, out, _ = hone("feedback", "import", "b.db", "--db", "a.db")
+    assert (code, out) == (
+        0,
+        "b.db: 1 labels imported (1 beside another answer of the same person to the question), "
+        "1 were there already (1 of them now taken back)\n",
+    )
+    assert hone("feedback", "export", "all.jsonl", "--db", "a.db")[0] == 0
+    rows = [json.loads(line) for line in (desk / "all.jsonl").read_text().splitlines()]
+    assert [(row["id"], row["undone"]) for row in rows] == [("1", ""), ("3", "2026-01-01"), ("2", "")]
+
+
 def test_other_column_names_and_dialogues(hone: Hone, desk: Path) -> None:
     write(desk / "x.jsonl", {"prompt": "p", "response": "a", "helpfulness": 3})
     words = ("--columns.completion", "response", "--columns.score", "helpfulness")

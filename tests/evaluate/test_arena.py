@@ -11,7 +11,7 @@ from hone.evaluate.arena import make_agreement, make_arena
 
 
 def verdict(prompt: int, first: str, second: str, ranks: tuple[int, int], who: str = "ann", start: int = 0) -> Verdict:
-    return Verdict(prompt, who, [(start, first, ranks[0]), (start + 1, second, ranks[1])])
+    return Verdict(prompt, who, [(start, (first,), ranks[0]), (start + 1, (second,), ranks[1])])
 
 
 def test_two_players_by_hand() -> None:
@@ -28,10 +28,19 @@ def test_two_players_by_hand() -> None:
 
 
 def test_rankings_are_all_their_pairs_and_ties_half_wins() -> None:
-    ranking = Verdict(1, "ann", [(1, "a", 1), (2, "b", 2), (3, "c", 2)])
+    ranking = Verdict(1, "ann", [(1, ("a",), 1), (2, ("b",), 2), (3, ("c",), 2)])
     arena = make_arena([ranking])
     assert arena.battles == 3
     assert {s.name: s.won for s in arena.standings} == {"a": 1.0, "b": 0.25, "c": 0.25}
+
+
+def test_an_answer_that_two_wrote_counts_for_both() -> None:
+    alike = Verdict(1, "ann", [(1, ("a", "b"), 1), (2, ("c",), 2)])
+    arena = make_arena([alike])
+    assert {s.name: (s.battles, s.won) for s in arena.standings} == {"a": (1, 1.0), "b": (1, 1.0), "c": (2, 0.0)}
+    assert (arena.battles, arena.left_out) == (2, 0)
+    mixed = Verdict(1, "ann", [(1, ("a", "b"), 1), (2, ("a",), 2)])  # of a against a there is nothing to learn
+    assert [(s.name, s.won) for s in make_arena([mixed]).standings] == [("b", 1.0), ("a", 0.0)]
 
 
 def test_unknown_and_equal_authors_are_left_out_and_counted() -> None:

@@ -46,9 +46,7 @@ def run(argv: list[str]) -> None:
     from hone.data.feedback.store import FeedbackStore
 
     where = settings.pop("db", "runs/feedback.db")
-    if verb != "import" and "://" not in where and not Path(where).exists():
-        raise HoneError("there is no feedback database", where=where, do="name it with --db")
-    store = FeedbackStore(where)
+    store = FeedbackStore(where, create=verb == "import")
     try:
         if verb == "import":
             _import(store, rest, settings)
@@ -63,6 +61,7 @@ def run(argv: list[str]) -> None:
 def _import(store: FeedbackStore, sources: list[str], settings: dict[str, str]) -> None:
     from hone.core.progress import Progress
     from hone.data.feedback.reading import read_feedback
+    from hone.data.feedback.store import Merged
 
     dialogues = settings.get("dialogues", "messages")
     if dialogues not in ("messages", "text"):
@@ -70,13 +69,15 @@ def _import(store: FeedbackStore, sources: list[str], settings: dict[str, str]) 
     columns = {key.removeprefix("columns."): value for key, value in settings.items() if key.startswith("columns.")}
     for source in sources:
         read = read_feedback(source, split=settings.get("split"), columns=columns, dialogues=dialogues)  # type: ignore[arg-type]
-        new = 0
+        done = Merged()
         with Progress(f"importing {source}", len(read.entries)) as bar:
             for start in range(0, len(read.entries), 500):
                 part = read.entries[start : start + 500]
-                new += store.add_many(part)
+                done += store.merge(part)
                 bar.advance(by=len(part))
-        print(f"{source}: {new} labels imported, {len(read.entries) - new} were there already")
+        beside = f" ({done.beside} beside another answer of the same person to the question)" if done.beside else ""
+        back = f" ({done.taken_back} of them now taken back)" if done.taken_back else ""
+        print(f"{source}: {done.new} labels imported{beside}, {done.known} were there already{back}")
         if read.left_out:
             place, why = read.left_out[0]
             print(f"{source}: {len(read.left_out)} rows make no label and were left out; the first, {place}: {why}")

@@ -50,6 +50,7 @@ class Answer:
         text: the answer; messages where it is more than one turn.
         model: name of the model (or the person) that wrote it; "" if unknown.
         checkpoint: which state of that model; "" if it has just one.
+        also: model and checkpoint of others that wrote the very same: people judge it once, and it counts for all.
 
     Raises:
         HoneError: the answer is empty.
@@ -58,6 +59,7 @@ class Answer:
     text: Text
     model: str = ""
     checkpoint: str = ""
+    also: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "text", _checked(self.text, "an answer"))
@@ -68,6 +70,11 @@ class Answer:
     def author(self) -> str:
         """Model and checkpoint as one name: ``model@checkpoint``; the player of an arena."""
         return author(self.model, self.checkpoint)
+
+    @property
+    def authors(self) -> tuple[str, ...]:
+        """The author and everyone else who wrote the same."""
+        return (self.author, *(author(*names) for names in self.also))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, product
 
 from hone.data.feedback.store import Verdict
 from hone.functional.agreement import krippendorff_alpha, pairwise_kappa, percent_agreement
@@ -62,12 +62,12 @@ def make_arena(verdicts: Iterable[Verdict], rounds: int = 100) -> Arena:
     prompts: list[int] = []
     left_out = 0
     for verdict in verdicts:
-        for (_, first, rank), (_, second, other) in combinations(verdict.answers, 2):
-            if not first or not second or first == second:
-                left_out += 1
-                continue
-            triples.append((first, second, 0.5 if rank == other else float(rank < other)))
-            prompts.append(verdict.prompt)
+        for (_, firsts, rank), (_, seconds, other) in combinations(verdict.answers, 2):
+            # An answer that several wrote counts for each of them.
+            met = [(a, b) for a, b in product(firsts, seconds) if a and b and a != b]
+            triples += [(a, b, 0.5 if rank == other else float(rank < other)) for a, b in met]
+            prompts += [verdict.prompt] * len(met)
+            left_out += not met
     battles = Battles.of(triples, prompts)
     found = bootstrap_bradley_terry(battles, rounds=rounds)
     strength = Interval(to_elo(found.value_P), to_elo(found.low_P), to_elo(found.high_P))

@@ -29,9 +29,29 @@ def test_questions_of_a_group() -> None:
     assert {frozenset(a.author for a in q.answers) for q in few} == {frozenset({"m", "n"})}
 
 
-def test_answers_that_read_the_same_are_one() -> None:
-    groups = [Group("p", (A, Answer("a ", "other"))), Group("p", (B, A))]
-    assert merge(groups) == [Group("p", (A, B))]
+def test_answers_that_read_the_same_are_one_by_all_who_wrote_them() -> None:
+    groups = [Group("p", (A, Answer("a ", "other", "s"))), Group("p", (B, A, Answer("a")))]
+    assert merge(groups) == [Group("p", (Answer("a", "m", "", (("other", "s"),)), B))]
+    assert merge(groups)[0].answers[0].authors == ("m", "other@s")
+    assert merge([Group("p", (Answer("a"), A))]) == [Group("p", (Answer("a", "", "", (("m", ""),)),))]
+    first, again = Questions(groups[:1]), Questions([Group("p", (A,))])
+    assert first.by_id.keys() == again.by_id.keys()  # the question is the same, whoever else wrote it
+
+
+def test_every_answer_is_ranked_and_rankings_hang_together() -> None:
+    for count in range(3, 40):
+        answers = tuple(Answer(f"{i}", "mn"[i >= count // 2]) for i in range(count))
+        (group,) = merge([Group("p", answers)])
+        rankings = [q.answers for q in Questions([group]).lists["rank"]]
+        assert {a for ranking in rankings for a in ranking} == set(answers)
+        assert max(map(len, rankings)) <= 6 and max(map(len, rankings)) - min(map(len, rankings)) <= 1
+        joined, rest = set(rankings[0]), rankings[1:]
+        while rest:  # a ranking that shares an answer with those before
+            (*_, following) = [r for r in rest if joined & set(r)]
+            joined |= set(following)
+            rest.remove(following)
+        assert all({a.model for a in ranking} == {"m", "n"} for ranking in rankings)
+    assert [q.answers for q in Questions([Group("p", answers[:6])]).lists["rank"]] == [answers[:6]]
 
 
 def test_everything_is_the_same_after_a_restart_and_depends_on_the_seed() -> None:

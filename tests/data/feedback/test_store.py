@@ -16,7 +16,8 @@ from hone.core.errors import HoneError
 from hone.core.feedback import Answer, Comparison, Demonstration, Label, Ranking, Rating, Skip
 from hone.data.feedback.entries import Entry
 from hone.data.feedback.reading import entries_of, read_feedback
-from hone.data.feedback.store import FeedbackStore
+from hone.data.feedback.schema import writing
+from hone.data.feedback.store import FeedbackStore, Merged
 
 A, B, C = Answer("é <b>a</b>", "m", "step-10"), Answer("b\x00\ud800", "m"), Answer("c", "人")
 CHAT = ({"role": "user", "content": "hi"}, {"role": "system", "content": "x", "name": "n"})
@@ -30,6 +31,9 @@ LABELS: list[Label] = [
     Demonstration("q", C, corrected=A, annotator="ann"),
     Demonstration(CHAT, B),
     Skip("p", (A, B), "ann"),
+    Comparison(
+        "p", Answer("x", "m", "s", (("n", "t"), ("o", ""))), Answer("y", "m", "", (("o", ""),)), annotator="ann"
+    ),
 ]
 
 
@@ -45,7 +49,7 @@ def test_every_kind_comes_back_as_it_went_in(database: str) -> None:
     assert store.add_many(written) == len(LABELS)
     assert store.entries(undone=True) == written
     assert store.labels() == [x for i, x in enumerate(LABELS) if i != 4]
-    assert [type(c) for c in store.comparisons()] == [Comparison] * 6
+    assert [type(c) for c in store.comparisons()] == [Comparison] * 7
     store.close()
     again = FeedbackStore(database)  # a restart
     assert again.entries(undone=True) == written
@@ -148,7 +152,8 @@ def test_what_was_acknowledged_survives_a_kill(database: str) -> None:
 import os, sys
 from hone.core.feedback import Answer, Comparison
 from hone.data.feedback.entries import Entry
-from hone.data.feedback.store import FeedbackStore
+from hone.data.feedback.schema import writing
+from hone.data.feedback.store import FeedbackStore, Merged
 store = FeedbackStore({database!r})
 for i in range(10_000):
     store.add(Entry(Comparison(f"p{{i}}", Answer("a"), Answer("b")), f"id {{i}}"))
@@ -169,16 +174,17 @@ for i in range(10_000):
 
 def test_verdicts_say_who_met_whom(database: str) -> None:
     store = FeedbackStore(database)
-    store.add_many(Entry(x, f"{i}", f"item {i}") for i, x in enumerate(LABELS[:4]))
-    first, second, _, ranking = store.verdicts()
+    store.add_many(Entry(x, f"{i}", f"item {i}") for i, x in enumerate([*LABELS[:4], LABELS[-1]]))
+    first, second, _, ranking, alike = store.verdicts()
     store.close()
+    assert sorted(a[1:] for a in alike.answers) == [(("m", "o"), 2), (("m@s", "n@t", "o"), 1)]
     said = {
         name: (v.annotator, {a[1:] for a in v.answers}) for name, v in zip("abc", (first, second, ranking), strict=True)
     }
     assert said == {
-        "a": ("ann", {("m@step-10", 1), ("m", 2)}),
-        "b": ("bob", {("m@step-10", 1), ("m", 1)}),
-        "c": ("ann", {("m@step-10", 2), ("m", 1), ("人", 2)}),
+        "a": ("ann", {(("m@step-10",), 1), (("m",), 2)}),
+        "b": ("bob", {(("m@step-10",), 1), (("m",), 1)}),
+        "c": ("ann", {(("m@step-10",), 2), (("m",), 1), (("人",), 2)}),
     }
     assert first.prompt == second.prompt == ranking.prompt
     assert {a[:2] for a in first.answers} == {a[:2] for a in second.answers} < {a[:2] for a in ranking.answers}
@@ -209,6 +215,73 @@ def test_a_locked_database_is_one_clear_error_and_loses_nothing(database: str) -
     other.close()
 
 
+def test_labels_from_elsewhere_are_merged_and_nothing_said_is_dropped(database: str, tmp_path: Path) -> None:
+    """Two servers asked the same people the same questions; then the second's database is imported into the first's."""
+    first, second = FeedbackStore(database), FeedbackStore(tmp_path / "other.db")
+    good, bad = Comparison("p", A, B, annotator="ann"), Comparison("p", B, A, annotator="ann")
+    first.add_many([Entry(good, "1", "i"), entry(2, item="j"), entry(3, item="k"), Entry(good, "5", "l")])
+    second.add_many(first.entries())  # a copy, then both go on
+    second.add_many([Entry(good, "4", "m")])
+    assert [second.undo("ann", name) is not None for name in ("ann-2", "1", "4")] == [True] * 3
+    second.add_many([Entry(bad, "second thought", "i"), entry(2, item="j", label=bad)])
+    first.undo("ann", "5")
+    third = FeedbackStore(tmp_path / "third.db")
+    third.add_many([Entry(bad, "third", "k"), Entry(bad, "fourth", "i")])
+    new = first.merge(read_feedback(str(tmp_path / "other.db")).entries)
+    #  "second thought" and 4 (taken back) are new; "1" and "ann-2" were taken back there; 5 stays taken back here
+    assert new == Merged(new=2, beside=0, known=4, taken_back=2)
+    standing = {e.id: (e.label, e.item) for e in first.entries()}
+    assert standing.keys() == {"ann-3", "second thought"} and standing["second thought"] == (bad, "i")
+    assert {e.id for e in first.entries(undone=True)} == {"1", "ann-2", "ann-3", "4", "5", "second thought"}
+    # Contrary to what stands on k: kept beside it. On i the same is said already.
+    assert first.merge(third.entries()) == Merged(new=1, beside=1, known=1, taken_back=0)
+    assert first.merge(third.entries()) == Merged(known=2)
+    assert [(e.id, e.item, e.label) for e in first.entries()][-1] == ("third", "", bad)
+    assert first.answered("ann") == {"i", "k"}
+    both = [Entry(good, "6", "n"), Entry(good, "6", "n", undone="2026")]  # of two exports put together
+    assert first.merge(both) == Merged(new=1) and first.entries(undone=True)[-1].undone == "2026"
+    for store in (first, second, third):
+        store.close()
+
+
+def test_reading_waits_for_nobody_who_writes(database: str) -> None:
+    store = FeedbackStore(database)
+    store.add(entry(1))
+    lock = "SELECT pg_advisory_xact_lock(7041963)" if store.engine.dialect.name == "postgresql" else "SELECT 1"
+    with writing(store.engine) as connection:
+        connection.execute(sa.text(lock))  # as somebody does who makes the tables
+        reader = FeedbackStore(database, wait=0.2)
+        assert len(reader.entries()) == 1
+        reader.close()
+        assert len(read_feedback(database).labels) == 1
+    store.close()
+
+
+def test_reading_makes_nothing(database: str, tmp_path: Path) -> None:
+    with pytest.raises(HoneError, match="there is no feedback database"):
+        FeedbackStore(database, create=False)
+    assert not (tmp_path / "feedback.db").exists()
+    with sqlite3.connect(tmp_path / "foreign.db") as foreign:
+        foreign.execute("CREATE TABLE theirs (x)")
+    foreign.close()
+    with pytest.raises(HoneError, match="there is no feedback database"):
+        read_feedback(str(tmp_path / "foreign.db"))
+    with sqlite3.connect(tmp_path / "foreign.db") as foreign:
+        assert foreign.execute("SELECT name FROM sqlite_master").fetchall() == [("theirs",)]
+        assert foreign.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+    foreign.close()
+
+
+def test_rankings_of_hundreds_of_answers(database: str) -> None:
+    """More values than one statement of a database takes."""
+    answers = tuple(Answer(f"answer {i}", "m") for i in range(400))
+    rankings = [Ranking(f"p{n}", answers, tuple(range(1, 401)), "ann") for n in range(40)]
+    store = FeedbackStore(database)
+    assert store.add_many(Entry(r, f"{n}") for n, r in enumerate(rankings)) == 40
+    assert store.labels() == rankings
+    store.close()
+
+
 def test_what_is_no_database(tmp_path: Path) -> None:
     (tmp_path / "x.db").write_text("this is a text " * 100)
     (tmp_path / "folder.db").mkdir()
@@ -216,6 +289,10 @@ def test_what_is_no_database(tmp_path: Path) -> None:
         (tmp_path / "x.db", "no SQLite database"),
         (tmp_path / "folder.db", "cannot be used"),
         ("mysql://localhost/x", "unknown kind"),
+        ("sqlite://", "names no file"),
+        ("sqlite:///:memory:", "names no file"),
+        ("sqlite://folder/f.db", "names no file"),
+        ("postgresql://host:port/x", "no database URL"),
         ("postgresql://nobody@127.0.0.1:1/x?connect_timeout=2", "cannot be used"),
     ):
         with pytest.raises(HoneError, match=said):

@@ -74,6 +74,14 @@ def parts(label: Label) -> tuple[tuple[Answer, int | None], ...]:
     return tuple((answer, None) for answer in label.answers)
 
 
+def content_id(label: Label) -> str:
+    """A digest of everything a label says."""
+    said = [[a.text, a.model, a.checkpoint, rank] for a, rank in parts(label)]
+    value = [label.thumb, label.score] if isinstance(label, Rating) else []
+    margin = label.margin if isinstance(label, Comparison) else None
+    return digest(KINDS[type(label)], label.prompt, said, label.annotator, value, margin)
+
+
 def make_label(
     kind: str,
     prompt: Text,
@@ -121,6 +129,7 @@ def to_record(entry: Entry) -> Record:
                 **_split(answer.text, "text", "messages"),
                 "model": answer.model,
                 "checkpoint": answer.checkpoint,
+                "also": [{"model": m, "checkpoint": c} for m, c in answer.also] or None,
                 "rank": rank,
                 "shown": place,
             }
@@ -142,7 +151,7 @@ def from_record(record: Mapping[str, Any]) -> Entry:
     try:
         rows = list(record["answers"])
         answers = tuple(
-            Answer(_joined(row, "text", "messages"), row.get("model") or "", row.get("checkpoint") or "")
+            Answer(_joined(row, "text", "messages"), *_names(row), tuple(map(_names, row.get("also") or ())))
             for row in rows
         )
         label = make_label(
@@ -166,6 +175,10 @@ def from_record(record: Mapping[str, Any]) -> Entry:
         str(record.get("created") or "")[:32],
         str(record.get("undone") or "")[:32],
     )
+
+
+def _names(row: Mapping[str, Any]) -> tuple[str, str]:
+    return row.get("model") or "", row.get("checkpoint") or ""
 
 
 def _split(text: Text, plain: str, messages: str) -> dict[str, Any]:

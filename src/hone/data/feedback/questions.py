@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Set
-from dataclasses import dataclass
-from itertools import combinations
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence, Set
+from dataclasses import dataclass, replace
+from itertools import combinations, pairwise
 from typing import Literal
 
 from hone.core.errors import HoneError
@@ -68,7 +69,7 @@ class Questions:
     """Every question of a server, in an order keyed by the seed.
 
     Args:
-        groups: prompts with answers; answers that read the same are one.
+        groups: prompts with answers; answers that read the same are one, by all who wrote them.
         asking: how questions are made of them.
     """
 
@@ -115,22 +116,56 @@ class Questions:
         found = [_question("write", group.prompt, ())]
         found += [_question("thumb", group.prompt, (answer,)) for answer in group.answers]
         pairs = [_question("compare", group.prompt, pair) for pair in combinations(group.answers, 2)]
-        pairs.sort(key=lambda q: (q.answers[0].author == q.answers[1].author, key(self.asking.seed, "pair", q.id)))
+        pairs.sort(key=lambda q: (_of_one(q.answers), key(self.asking.seed, "pair", q.id)))
         found += pairs[: self.asking.pairs]
         if len(group.answers) > 2:
-            found.append(_question("rank", group.prompt, group.answers[:MOST_RANKED]))
+            found += [_question("rank", group.prompt, answers) for answers in ranked(group.answers)]
         return found
 
 
 def merge(groups: Iterable[Group]) -> list[Group]:
-    """One group per prompt, each of its answers once (the first of those that read the same)."""
+    """One group per prompt, each of its answers once: the first of those that read the same, which knows the others."""
     found: dict[str, tuple[Text, list[Answer]]] = {}
     for group in groups:
         _, answers = found.setdefault(canonical(group.prompt), (group.prompt, []))
         for answer in group.answers:
-            if not any(same_text(answer.text, other.text) for other in answers):
+            same = next((i for i, other in enumerate(answers) if same_text(answer.text, other.text)), None)
+            if same is None:
                 answers.append(answer)
+            else:
+                answers[same] = _joined(answers[same], answer)
     return [Group(prompt, tuple(answers)) for prompt, answers in found.values()]
+
+
+def ranked(answers: Sequence[Answer]) -> Iterator[tuple[Answer, ...]]:
+    """The answers to a prompt in rankings of at most :data:`MOST_RANKED`, of about equal size, each sharing one answer
+    with the one before: so every answer is ranked, and all of them are compared, if only by way of others.
+
+    Where there are several rankings, authors take turns, so that each holds answers of as many as there are.
+    """
+    if len(answers) > MOST_RANKED:
+        turns: Counter[str] = Counter()
+        turn_of = []
+        for answer in answers:
+            turn_of.append(turns[answer.author])
+            turns[answer.author] += 1
+        answers = [answers[i] for i in sorted(range(len(answers)), key=turn_of.__getitem__)]
+    count = -(-(len(answers) - 1) // (MOST_RANKED - 1))
+    ends = [round(i * (len(answers) - 1) / count) for i in range(count + 1)]
+    for first, last in pairwise(ends):
+        yield tuple(answers[first : last + 1])
+
+
+def _joined(answer: Answer, other: Answer) -> Answer:
+    """An answer that the other's authors wrote as well."""
+    known = [(answer.model, answer.checkpoint), *answer.also]
+    more = [names for names in ((other.model, other.checkpoint), *other.also) if names[0] and names not in known]
+    return replace(answer, also=(*answer.also, *more))
+
+
+def _of_one(answers: Sequence[Answer]) -> bool:
+    """A pair says nothing of who is better: both are by the same authors."""
+    return set(answers[0].authors) == set(answers[1].authors)
 
 
 def _question(ask: Ask, prompt: Text, answers: Sequence[Answer]) -> Question:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from hone.core.errors import HoneError
 from hone.core.feedback import Comparison, Demonstration, Label, Rating, comparisons_of
 from hone.core.records import Record
-from hone.data.feedback.entries import KINDS, Entry, digest, from_record, parts
+from hone.data.feedback.entries import Entry, content_id, digest, from_record
 from hone.data.feedback.layouts import Dialogues, row_labels
 from hone.data.sources import read_rows
 
@@ -73,11 +72,9 @@ def read_feedback(
     if is_database(source):
         from hone.data.feedback.store import FeedbackStore
 
-        if "://" not in source and not Path(source).expanduser().is_file():
-            raise HoneError("there is no feedback database", where=source)
-        store = FeedbackStore(source)
+        store = FeedbackStore(source, create=False)
         try:
-            return Feedback(store.entries())
+            return Feedback(store.entries(undone=True))
         finally:
             store.close()
     rows = read_rows(source, split=split, columns=columns)
@@ -118,14 +115,6 @@ def entries_of(rows: Iterable[Record], source: str, dialogues: Dialogues = "mess
             else:
                 entries.append(Entry(label, own.id or name, own.item, own.shown, own.created, own.undone))
     return Feedback(entries, left_out)
-
-
-def content_id(label: Label) -> str:
-    """A digest of everything a label says."""
-    said = [[a.text, a.model, a.checkpoint, rank] for a, rank in parts(label)]
-    value = [label.thumb, label.score] if isinstance(label, Rating) else []
-    margin = label.margin if isinstance(label, Comparison) else None
-    return digest(KINDS[type(label)], label.prompt, said, label.annotator, value, margin)
 
 
 def is_database(source: str) -> bool:

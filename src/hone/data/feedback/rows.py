@@ -1,15 +1,107 @@
-"""Labels as rows of a database, and inserting rows that may be there already."""
+"""Labels as rows of a database: inserting those that are not there yet, and reading them back."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from hone.core.feedback import Comparison, Rating, Text
-from hone.data.feedback.entries import KINDS, Entry, now
+from hone.core.feedback import Answer, Comparison, Rating, Text
+from hone.data.feedback.entries import KINDS, Entry, digest, make_label, now, parts
+from hone.data.feedback.schema import ANSWERS, LABEL_ANSWERS, LABELS, OTHERS, PROMPTS
+
+T = TypeVar("T")
+
+BATCH = 200
+"""Labels that go into the database in one statement."""
+MOST_VALUES = 16_000
+"""Values of one statement; SQLite takes 32,766 and PostgreSQL 65,535."""
+
+
+def insert_entries(connection: sa.Connection, entries: Sequence[Entry]) -> set[str]:
+    """Insert labels; returns the ids of those that were new: whose id was not there, nor their annotator's standing
+    answer to their item."""
+    return {name for part in pieces(entries) for name in _insert(connection, part)}
+
+
+def pieces(values: Iterable[T], most: int = BATCH) -> Iterator[list[T]]:
+    """Values by the batch: a statement takes only so many."""
+    rest = iter(values)
+    while part := list(islice(rest, most)):
+        yield part
+
+
+def read_entries(connection: sa.Connection, condition: Any) -> Iterator[Entry]:
+    """The labels of a condition on ``hone_labels``, in the order of entry."""
+    joined = (
+        sa.select(LABEL_ANSWERS, ANSWERS.c.content, ANSWERS.c.model, ANSWERS.c.checkpoint)
+        .join(ANSWERS, ANSWERS.c.id == LABEL_ANSWERS.c.answer_id)
+        .join(LABELS, LABELS.c.id == LABEL_ANSWERS.c.label_id)
+        .where(condition)
+        .order_by(LABEL_ANSWERS.c.label_id, LABEL_ANSWERS.c.place)
+    )
+    answers: dict[int, list[Any]] = {}
+    others: dict[tuple[int, int], list[tuple[str, str]]] = {}
+    for row in connection.execute(joined):
+        if row.place < OTHERS:
+            answers.setdefault(row.label_id, []).append(row)
+        else:
+            others.setdefault((row.label_id, row.place % OTHERS), []).append((row.model, row.checkpoint))
+    query = (
+        sa.select(LABELS, PROMPTS.c.content)
+        .join(PROMPTS, PROMPTS.c.id == LABELS.c.prompt_id)
+        .where(condition)
+        .order_by(LABELS.c.id)
+    )
+    for row in connection.execute(query):
+        rows = answers.get(row.id, [])
+        label = make_label(
+            row.kind,
+            from_json(row.content),
+            tuple(
+                Answer(from_json(a.content), a.model, a.checkpoint, tuple(others.get((row.id, a.place), ())))
+                for a in rows
+            ),
+            tuple(a.rank for a in rows),
+            row.annotator,
+            row.thumb,
+            row.score,
+            row.margin,
+        )
+        shown = tuple(a.shown for a in rows if a.shown is not None)
+        yield Entry(label, row.submission, row.item, shown, row.created, row.undone or "")
+
+
+def _insert(connection: sa.Connection, entries: Sequence[Entry]) -> set[str]:
+    prompts = [{"digest": digest(entry.label.prompt), "content": to_json(entry.label.prompt)} for entry in entries]
+    prompt_ids = _insert_once(connection, PROMPTS, prompts)
+    answers: list[dict[str, Any]] = []
+    links: list[tuple[str, str, dict[str, Any]]] = []
+    for entry, prompt in zip(entries, prompts, strict=True):
+        for i, (answer, rank) in enumerate(parts(entry.label)):
+            shown = entry.shown[i] if entry.shown else None
+            for n, (model, checkpoint) in enumerate(((answer.model, answer.checkpoint), *answer.also)):
+                name = digest(prompt["digest"], answer.text, model, checkpoint)
+                row = {"digest": name, "prompt_id": prompt_ids[prompt["digest"]], "content": to_json(answer.text)}
+                answers.append({**row, "model": storable(model), "checkpoint": storable(checkpoint)})
+                link = {"place": i + n * OTHERS, "rank": rank, "shown": shown if n == 0 else None}
+                links.append((entry.id, name, link))
+    answer_ids = _insert_once(connection, ANSWERS, answers)
+    rows = [
+        {**label_columns(entry), "prompt_id": prompt_ids[prompt["digest"]]}
+        for entry, prompt in zip(entries, prompts, strict=True)
+    ]
+    insert = insert_or_nothing(connection, LABELS, rows).returning(LABELS.c.submission, LABELS.c.id)
+    new = {row.submission: row.id for row in connection.execute(insert)}
+    linked = [
+        {"label_id": new[name], "answer_id": answer_ids[what], **link} for name, what, link in links if name in new
+    ]
+    if linked:
+        connection.execute(LABEL_ANSWERS.insert(), linked)
+    return set(new)
 
 
 def label_columns(entry: Entry) -> dict[str, Any]:
@@ -29,12 +121,15 @@ def label_columns(entry: Entry) -> dict[str, Any]:
     }
 
 
-def insert_once(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> dict[str, int]:
+def _insert_once(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> dict[str, int]:
     """Digest to id of rows that are inserted unless they are there; in one order, so that no two writers deadlock."""
     distinct = {row["digest"]: row for row in rows}
-    connection.execute(insert_or_nothing(connection, table, [distinct[name] for name in sorted(distinct)]))
-    query = sa.select(table.c.digest, table.c.id).where(table.c.digest.in_(list(distinct)))
-    return {row.digest: row.id for row in connection.execute(query)}
+    found: dict[str, int] = {}
+    for part in pieces(sorted(distinct), MOST_VALUES // max(map(len, rows), default=1)):
+        connection.execute(insert_or_nothing(connection, table, [distinct[name] for name in part]))
+        query = sa.select(table.c.digest, table.c.id).where(table.c.digest.in_(part))
+        found |= {row.digest: row.id for row in connection.execute(query)}
+    return found
 
 
 def insert_or_nothing(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> Any:

@@ -2,7 +2,8 @@
 
 A label is a row of ``hone_labels``: its kind, who said it, when, about which prompt. The answers it speaks of are rows
 of ``hone_label_answers``: their rank (1 is best; equal ranks are a tie; none where nothing was said) and the place in
-which they were shown. Prompts and answers stand once each, found by a digest of what they hold.
+which they were shown; an answer that several models wrote alike has a row for each. Prompts and answers stand once
+each, found by a digest of what they hold.
 """
 
 from __future__ import annotations
@@ -22,6 +23,11 @@ VERSION = 1
 """Of the tables below; another version is refused, never guessed at."""
 WAIT = 10.0
 """Seconds to wait for another program that is writing."""
+
+OTHERS = 1_000_000
+"""Who else wrote the answer at place i stands at the places i + OTHERS, i + 2 OTHERS, ... of ``hone_label_answers``."""
+
+URLS = "sqlite:///FILE or postgresql://HOST/NAME"
 
 META = sa.MetaData()
 SCHEMA = sa.Table("hone_schema", META, sa.Column("version", sa.Integer, primary_key=True))
@@ -71,32 +77,43 @@ _LIVE = sa.and_(LABELS.c.undone.is_(None), LABELS.c.item != "")
 sa.Index("hone_once", LABELS.c.annotator, LABELS.c.item, unique=True, sqlite_where=_LIVE, postgresql_where=_LIVE)
 
 
-def open_database(where: str | Path, wait: float = WAIT) -> sa.Engine:
-    """An engine for a feedback database, made (with its tables) if it is not there.
+def open_database(where: str | Path, wait: float = WAIT, *, create: bool = True) -> sa.Engine:
+    """An engine for a feedback database.
 
-    SQLite runs in WAL mode with full synchronisation: what was committed survives a crash and a power cut.
+    SQLite runs in WAL mode with full synchronisation: what was committed survives a crash and a power cut. Opening one
+    that is there only reads: somebody may be writing.
 
     Args:
         where: a file, or a URL (``sqlite:///file``, ``postgresql://user@host/name``).
         wait: seconds to wait for a lock.
+        create: make the database and its tables if they are not there.
 
     Raises:
-        HoneError: no such server, not a database, no permission, locked, or tables of another version.
+        HoneError: no such server, not a database, no permission, locked, tables of another version; with ``create``
+            off also a database that is not there or holds no feedback.
     """
     url = database_url(where)
     sqlite = url.get_backend_name() == "sqlite"
     engine = None
     try:
         if sqlite:
-            if url.database:
-                Path(url.database).expanduser().parent.mkdir(parents=True, exist_ok=True)
+            file = Path(url.database or "").expanduser()
+            if create:
+                file.parent.mkdir(parents=True, exist_ok=True)
+            elif not file.exists():
+                raise _nothing_there(where)
             engine = sa.create_engine(url, connect_args={"timeout": wait}, pool_size=16, max_overflow=48)
-            _prepare_sqlite(engine)
+            _prepare_sqlite(engine, create)
         else:
             options = f"-c lock_timeout={int(wait * 1000)} -c timezone=UTC"
             engine = sa.create_engine(url, pool_pre_ping=True, pool_size=16, connect_args={"options": options})
-        with writing(engine) as connection:
-            _make_tables(connection, shown_name(where))
+        with engine.begin() as connection:
+            there = _has_tables(connection, shown_name(where))
+        if not there and not create:
+            raise _nothing_there(where)
+        if not there:
+            with writing(engine) as connection:
+                _make_tables(connection, shown_name(where))
     except BaseException as error:
         if engine is not None:
             engine.dispose()
@@ -117,13 +134,13 @@ def database_url(where: str | Path) -> sa.URL:
         return sa.URL.create("sqlite", database=str(Path(text).expanduser()))
     try:
         url = sa.make_url(text)
-    except sa.exc.ArgumentError as error:
-        raise HoneError(
-            "this is no database URL", got=text, expected="sqlite:///FILE or postgresql://HOST/NAME"
-        ) from error
+    except (sa.exc.ArgumentError, ValueError) as error:  # the latter where a port is no number
+        raise HoneError("this is no database URL", got=text, expected=URLS) from error
     kind = url.drivername.partition("+")[0]
     if kind not in ("sqlite", "postgresql", "postgres"):
         raise HoneError("unknown kind of database", got=kind, expected="sqlite or postgresql")
+    if kind == "sqlite" and (url.database in (None, "", ":memory:") or url.host):
+        raise HoneError("this URL names no file", got=text, expected="sqlite:///FILE, or just the file's name")
     return url.set(drivername="sqlite" if kind == "sqlite" else "postgresql+psycopg")
 
 
@@ -157,12 +174,17 @@ def shown_name(where: str | Path) -> str:
     return str(where) if "://" not in str(where) else database_url(where).render_as_string(hide_password=True)
 
 
-def _prepare_sqlite(engine: sa.Engine) -> None:
+def _nothing_there(where: str | Path) -> HoneError:
+    return HoneError("there is no feedback database", where=shown_name(where), do="name another with --db")
+
+
+def _prepare_sqlite(engine: sa.Engine, create: bool) -> None:
     # The driver's own transactions begin late and fail instead of waiting; so it is set to none and asked by hand.
     @sa.event.listens_for(engine, "connect")
     def connected(connection: Any, _record: Any) -> None:
         connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        # Only whoever may make a database chooses its mode: changing that takes the lock of a writer.
+        for pragma in (*(["journal_mode=WAL"] if create else []), "synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}").close()
 
     @sa.event.listens_for(engine, "begin")
@@ -171,19 +193,29 @@ def _prepare_sqlite(engine: sa.Engine) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
+def _has_tables(connection: sa.Connection, where: str) -> bool:
+    """Whether the tables are there.
+
+    Raises:
+        HoneError: they are, and of another version.
+    """
+    if not sa.inspect(connection).has_table(SCHEMA.name):
+        return False
+    found = connection.execute(sa.select(SCHEMA.c.version)).scalars().all()
+    if found != [VERSION]:
+        raise HoneError(
+            "this feedback database is of another version",
+            where=where,
+            got=f"version {', '.join(map(str, found)) or 'none'}",
+            expected=f"version {VERSION}",
+            do="export it with the hone that wrote it, then import into a new database",
+        )
+    return True
+
+
 def _make_tables(connection: sa.Connection, where: str) -> None:
     if connection.dialect.name == "postgresql":  # two programs may open a new database at the same moment
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(7041963)"))
-    if sa.inspect(connection).has_table(SCHEMA.name):
-        found = connection.execute(sa.select(SCHEMA.c.version)).scalars().all()
-        if found != [VERSION]:
-            raise HoneError(
-                "this feedback database is of another version",
-                where=where,
-                got=f"version {', '.join(map(str, found)) or 'none'}",
-                expected=f"version {VERSION}",
-                do="export it with the hone that wrote it, then import into a new database",
-            )
-        return
-    META.create_all(connection)
-    connection.execute(SCHEMA.insert().values(version=VERSION))
+    if not _has_tables(connection, where):  # another program may have been quicker
+        META.create_all(connection)
+        connection.execute(SCHEMA.insert().values(version=VERSION))

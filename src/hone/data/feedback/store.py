@@ -6,30 +6,26 @@ import contextlib
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 
 from hone.core.errors import HoneError
-from hone.core.feedback import Answer, Comparison, Label, author, comparisons_of
-from hone.data.feedback.entries import Entry, digest, make_label, now, parts
-from hone.data.feedback.rows import from_json, insert_once, insert_or_nothing, label_columns, storable, to_json
+from hone.core.feedback import Comparison, Label, author, comparisons_of
+from hone.data.feedback.entries import Entry, content_id, now
+from hone.data.feedback.rows import insert_entries, pieces, read_entries, storable
 from hone.data.feedback.schema import (
     ANSWERS,
     LABEL_ANSWERS,
     LABELS,
-    PROMPTS,
+    OTHERS,
     WAIT,
     database_error,
     open_database,
     shown_name,
     writing,
 )
-
-BATCH = 200
-"""Labels that go into the database in one statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +35,38 @@ class Verdict:
     Attributes:
         prompt: number of the prompt.
         annotator: who said it.
-        answers: (number of the answer, its author, its rank), by number.
+        answers: (number of the answer, its authors, its rank), by number.
     """
 
     prompt: int
     annotator: str
-    answers: list[tuple[int, str, int]]
+    answers: list[tuple[int, tuple[str, ...], int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What came of labels from elsewhere.
+
+    Attributes:
+        new: stored.
+        beside: of them, those that contradict (or repeat in other words) what the same person said here to the same
+            question: kept beside it.
+        known: here already.
+        taken_back: of them, those that stood here and had been taken back there.
+    """
+
+    new: int = 0
+    beside: int = 0
+    known: int = 0
+    taken_back: int = 0
+
+    def __add__(self, other: Merged) -> Merged:
+        return Merged(
+            self.new + other.new,
+            self.beside + other.beside,
+            self.known + other.known,
+            self.taken_back + other.taken_back,
+        )
 
 
 class FeedbackStore:
@@ -53,14 +75,15 @@ class FeedbackStore:
     Args:
         where: a file or a database URL, see :func:`hone.data.feedback.schema.open_database`.
         wait: seconds to wait for another program that holds the database.
+        create: make it if it is not there.
 
     Raises:
         HoneError: the database cannot be opened (every method: used).
     """
 
-    def __init__(self, where: str | Path, wait: float = WAIT) -> None:
+    def __init__(self, where: str | Path, wait: float = WAIT, *, create: bool = True) -> None:
         self.where, self.shown = where, shown_name(where)
-        self.engine = open_database(where, wait)
+        self.engine = open_database(where, wait, create=create)
         # Threads of this process queue up here, in order; SQLite's own waiting is a lottery.
         self._turn = threading.Lock() if self.engine.dialect.name == "sqlite" else contextlib.nullcontext()
 
@@ -74,14 +97,31 @@ class FeedbackStore:
 
     def add_many(self, entries: Iterable[Entry]) -> int:
         """Store labels in one transaction, all or none; returns how many were new."""
-        first: dict[str, Entry] = {}
-        for entry in entries:
-            first.setdefault(entry.id, entry)
-        rows = list(first.values())
-        if "" in first:
-            raise HoneError("a label without an id cannot be stored", do="give each submission an id of its own")
+        rows = list(_by_id(entries).values())
         with self._turn, self._errors(), writing(self.engine) as connection:
-            return sum(self._insert(connection, rows[i : i + BATCH]) for i in range(0, len(rows), BATCH))
+            return len(insert_entries(connection, rows))
+
+    def merge(self, entries: Iterable[Entry]) -> Merged:
+        """Store labels from elsewhere (another database, a file) in one transaction, all or none.
+
+        Nothing that was said is dropped: a person's second, other answer to a question stays beside the first, as a
+        label that nobody asked for. Taking back travels too: a label that was taken back here or there is so after.
+        """
+        rows = _by_id(entries)
+        with self._turn, self._errors(), writing(self.engine) as connection:
+            here = _undone(connection, rows)
+            back = [name for name, undone in here.items() if rows[name].undone and not undone]
+            for name in back:
+                change = LABELS.update().where(LABELS.c.submission == name)
+                connection.execute(change.values(undone=rows[name].undone))
+            missing = [entry for name, entry in rows.items() if name not in here]
+            new = insert_entries(connection, missing)
+            contrary = [entry for entry in missing if entry.id not in new]
+            said = _said(connection, contrary)
+            other = [e for e in contrary if said.get((storable(e.label.annotator), e.item)) != content_id(e.label)]
+            beside = insert_entries(connection, [replace(entry, item="") for entry in other])
+        stored = len(new) + len(beside)
+        return Merged(stored, len(beside), len(rows) - stored, len(back))
 
     def last(self, annotator: str) -> str:
         """The id of an annotator's latest standing label of the page; "" if there is none."""
@@ -108,13 +148,13 @@ class FeedbackStore:
             if last is None:
                 return None
             connection.execute(LABELS.update().where(LABELS.c.id == last).values(undone=now()))
-            return next(self._read(connection, LABELS.c.id == last))
+            return next(read_entries(connection, LABELS.c.id == last))
 
     def entries(self, *, undone: bool = False) -> list[Entry]:
         """Every label in the order of entry; with ``undone`` also those taken back."""
         condition = sa.true() if undone else LABELS.c.undone.is_(None)
         with self._errors(), self.engine.begin() as connection:
-            return list(self._read(connection, condition))
+            return list(read_entries(connection, condition))
 
     def labels(self) -> list[Label]:
         """Every standing label."""
@@ -160,83 +200,22 @@ class FeedbackStore:
                 ANSWERS.c.model,
                 ANSWERS.c.checkpoint,
                 LABEL_ANSWERS.c.rank,
+                LABEL_ANSWERS.c.place,
             )
             .join(LABEL_ANSWERS, LABEL_ANSWERS.c.label_id == LABELS.c.id)
             .join(ANSWERS, ANSWERS.c.id == LABEL_ANSWERS.c.answer_id)
             .where(LABELS.c.undone.is_(None), LABELS.c.kind.in_(["comparison", "ranking"]))
-            .order_by(LABELS.c.id, ANSWERS.c.id)
+            .order_by(LABELS.c.id, LABEL_ANSWERS.c.place)
         )
-        found: dict[int, Verdict] = {}
+        found: dict[int, tuple[Verdict, dict[int, tuple[int, tuple[str, ...], int]]]] = {}
         with self._errors(), self.engine.begin() as connection:
-            for label, prompt, annotator, answer, model, checkpoint, rank in connection.execute(query):
-                verdict = found.setdefault(label, Verdict(prompt, annotator, []))
-                verdict.answers.append((answer, author(model, checkpoint), rank))
-        return list(found.values())
-
-    def _insert(self, connection: sa.Connection, entries: Sequence[Entry]) -> int:
-        prompts = [{"digest": digest(entry.label.prompt), "content": to_json(entry.label.prompt)} for entry in entries]
-        prompt_ids = insert_once(connection, PROMPTS, prompts)
-        answers = [
-            {
-                "digest": digest(prompt["digest"], a.text, a.model, a.checkpoint),
-                "prompt_id": prompt_ids[prompt["digest"]],
-                "content": to_json(a.text),
-                "model": storable(a.model),
-                "checkpoint": storable(a.checkpoint),
-            }
-            for entry, prompt in zip(entries, prompts, strict=True)
-            for a, _ in parts(entry.label)
-        ]
-        answer_ids = insert_once(connection, ANSWERS, answers) if answers else {}
-        rows = [
-            {**label_columns(entry), "prompt_id": prompt_ids[prompt["digest"]]}
-            for entry, prompt in zip(entries, prompts, strict=True)
-        ]
-        insert = insert_or_nothing(connection, LABELS, rows).returning(LABELS.c.submission, LABELS.c.id)
-        new = {row.submission: row.id for row in connection.execute(insert)}
-        links, place_of = [], iter(answers)
-        for entry in entries:
-            label_id = new.get(entry.id)
-            for i, (_, rank) in enumerate(parts(entry.label)):
-                answer_id = answer_ids[str(next(place_of)["digest"])]
-                shown = entry.shown[i] if entry.shown else None
-                link = {"label_id": label_id, "place": i, "answer_id": answer_id, "rank": rank, "shown": shown}
-                links += [link] if label_id is not None else []
-        if links:
-            connection.execute(LABEL_ANSWERS.insert(), links)
-        return len(new)
-
-    def _read(self, connection: sa.Connection, condition: Any) -> Iterator[Entry]:
-        joined = (
-            sa.select(LABEL_ANSWERS, ANSWERS.c.content, ANSWERS.c.model, ANSWERS.c.checkpoint)
-            .join(ANSWERS, ANSWERS.c.id == LABEL_ANSWERS.c.answer_id)
-            .join(LABELS, LABELS.c.id == LABEL_ANSWERS.c.label_id)
-            .where(condition)
-            .order_by(LABEL_ANSWERS.c.label_id, LABEL_ANSWERS.c.place)
-        )
-        answers: dict[int, list[Any]] = {}
-        for row in connection.execute(joined):
-            answers.setdefault(row.label_id, []).append(row)
-        query = (
-            sa.select(LABELS, PROMPTS.c.content)
-            .join(PROMPTS, PROMPTS.c.id == LABELS.c.prompt_id)
-            .where(condition)
-            .order_by(LABELS.c.id)
-        )
-        for row in connection.execute(query):
-            rows = answers.get(row.id, [])
-            label = make_label(
-                row.kind,
-                from_json(row.content),
-                tuple(Answer(from_json(a.content), a.model, a.checkpoint) for a in rows),
-                tuple(a.rank for a in rows),
-                row.annotator,
-                row.thumb,
-                row.score,
-                row.margin,
-            )
-            shown = tuple(a.shown for a in rows if a.shown is not None)
-            yield Entry(label, row.submission, row.item, shown, row.created, row.undone or "")
+            for label, prompt, annotator, answer, model, checkpoint, rank, place in connection.execute(query):
+                _, places = found.setdefault(label, (Verdict(prompt, annotator, []), {}))
+                number, authors, _ = places.get(place % OTHERS, (answer, (), rank))  # its first author comes first
+                places[place % OTHERS] = (number, (*authors, author(model, checkpoint)), rank)
+        for verdict, places in found.values():
+            verdict.answers.extend(sorted(places.values()))
+        return [verdict for verdict, _ in found.values()]
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
@@ -249,3 +228,39 @@ class FeedbackStore:
 def _standing(annotator: str) -> sa.ColumnElement[bool]:
     """Labels of the page that an annotator has not taken back."""
     return sa.and_(LABELS.c.annotator == annotator, LABELS.c.undone.is_(None), LABELS.c.item != "")
+
+
+def _by_id(entries: Iterable[Entry]) -> dict[str, Entry]:
+    """The first entry of each id, taken back if any of them is.
+
+    Raises:
+        HoneError: one has no id.
+    """
+    found: dict[str, Entry] = {}
+    for entry in entries:
+        first = found.setdefault(entry.id, entry)
+        if entry.undone and not first.undone:
+            found[entry.id] = replace(first, undone=entry.undone)
+    if "" in found:
+        raise HoneError("a label without an id cannot be stored", do="give each submission an id of its own")
+    return found
+
+
+def _undone(connection: sa.Connection, names: Iterable[str]) -> dict[str, str | None]:
+    """Of the labels with these ids that are there: when they were taken back."""
+    found: dict[str, str | None] = {}
+    for part in pieces(names):
+        query = sa.select(LABELS.c.submission, LABELS.c.undone).where(LABELS.c.submission.in_(part))
+        found |= {row.submission: row.undone for row in connection.execute(query)}
+    return found
+
+
+def _said(connection: sa.Connection, entries: Sequence[Entry]) -> dict[tuple[str, str], str]:
+    """What stands of these annotators on these items: a digest of each."""
+    found: dict[tuple[str, str], str] = {}
+    who = {storable(entry.label.annotator) for entry in entries}
+    for part in pieces({entry.item for entry in entries}):
+        asked = sa.and_(LABELS.c.annotator.in_(who), LABELS.c.item.in_(part))
+        for entry in read_entries(connection, sa.and_(asked, LABELS.c.undone.is_(None), LABELS.c.item != "")):
+            found[entry.label.annotator, entry.item] = content_id(entry.label)
+    return found
