@@ -146,6 +146,20 @@ def test_an_undo_that_arrives_twice_takes_back_one_label(server: Server, ann: Pe
     assert len(stored(server, ann.name)) == 1
 
 
+def test_a_post_that_comes_again_after_its_undo_leaves_the_question_open(server: Server, ann: Person) -> None:
+    """A reply was lost, the label was taken back in another tab, and the first tab sends again."""
+    fields = {**ann.question(), "choice": "first"}
+    ann.post("/label/compare", fields)
+    ann.post("/undo", {})
+    status, headers, _ = ann.post("/label/compare", fields)
+    assert (status, headers["location"]) == (303, "/label/compare?note=undone")
+    assert stored(server, ann.name) == []
+    page = ann.get("/label/compare")[2]
+    assert '<b id="done">0</b>' in page and form_of(page)["item"] == fields["item"]
+    ann.post("/label/compare", {**ann.question(), "choice": "second"})
+    assert len(stored(server, ann.name)) == 1
+
+
 def test_a_second_text_for_the_same_place_is_kept_too(server: Server, ann: Person) -> None:
     fields = {**ann.question(), "answer": "0"}
     for number, text in enumerate(("a first correction", "a better one", "a better one")):

@@ -71,11 +71,14 @@ class Desk:
 
     def add(self, entry: Entry) -> bool:
         """Store a label; whether it was new."""
-        new = self.store.add(entry)
+        new, annotator = self.store.add(entry), entry.label.annotator
         with self._lock:
-            if entry.label.annotator in self._answered:  # else it is read from the database when it is asked for
-                self._answered[entry.label.annotator].add(entry.item)
-            self._anybodys.add(entry.item)
+            if not new:  # here already, or taken back since: the database knows whether the question is answered
+                self._answered[annotator] = self.store.answered(annotator)
+            elif annotator in self._answered:  # else it is read from the database when it is asked for
+                self._answered[annotator].add(entry.item)
+            if new or entry.item in self._answered[annotator]:
+                self._anybodys.add(entry.item)
         return new
 
     def undo(self, annotator: str, last: str = "") -> Entry | None:

@@ -113,7 +113,8 @@ def label(request: Request, ask: str, form: Fields) -> Response:
     except HoneError as error:
         return desk.page(request, "retry.html", 503, message=str(error), form=form, kind=kind)
     then = _local(form.get("then") or f"/label/{kind}")
-    return RedirectResponse(then if new else f"/label/{kind}?note=already", 303)
+    note = "already" if item in desk.mine(annotator) else "undone"  # a post that came again after its label was undone
+    return RedirectResponse(then if new else f"/label/{kind}?note={note}", 303)
 
 
 @router.post("/undo")
