@@ -1,7 +1,8 @@
 import numpy as np
 from scipy import stats
 
-from hone.core.seeding import key, permutation_index, uniforms
+from hone.core.seeding import key, permutation_index, subkey, subkeys, uniforms
+from hone.core.streams import key_array
 
 
 def test_key_is_stable_and_unambiguous() -> None:
@@ -28,3 +29,11 @@ def test_data_order_is_a_permutation_per_pass_and_needs_only_the_cursor() -> Non
     assert sorted(first) == sorted(second) == list(range(10))
     assert first != second
     assert permutation_index(5, 13, 10) == second[3]
+
+
+def test_one_key_is_that_of_an_array() -> None:
+    parents, numbers = [0, 7, 2**64 - 1, 123456789012345678], [0, 1, 2**40 + 3, -5]
+    table = subkeys(np.array(parents, dtype=np.uint64)[:, None], np.array(numbers, dtype=np.int64).astype(np.uint64))
+    assert [[subkey(parent, number) for number in numbers] for parent in parents] == table.tolist()
+    many = key_array((3, "luck"), np.array([5, 9]), np.array([2, -1]))
+    assert [int(key_array((3, "luck"), np.array([a]), np.array([b]))[0]) for a, b in ((5, 2), (9, -1))] == many.tolist()

@@ -58,6 +58,19 @@ def subkeys(parents: U64, ids: U64) -> U64:
     return _mix(_mix(parents) ^ _mix(ids * _GOLDEN + _GOLDEN))
 
 
+def subkey(parent: int, number: int) -> int:
+    """The same for one key and one number (any integer, modulo 2⁶⁴) in plain integers: an array of one is slow."""
+    golden = int(_GOLDEN)
+    child = _mix_integer((number % 2**64 * golden + golden) % 2**64)
+    return _mix_integer(_mix_integer(parent) ^ child)
+
+
+def _mix_integer(x: int) -> int:
+    x = (x ^ (x >> 30)) * int(_MIX1) % 2**64
+    x = (x ^ (x >> 27)) * int(_MIX2) % 2**64
+    return x ^ (x >> 31)
+
+
 def permutation_index(seed: int, cursor: int, size: int, name: str = "order") -> int:
     """The item at position ``cursor`` of an endless stream of reshuffled passes over ``size`` items.
 

@@ -9,11 +9,12 @@ Dimensions: N streams, W numbers per stream and step.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hone.core.seeding import U64, key, subkeys, uniforms
+from hone.core.seeding import U64, key, subkey, subkeys, uniforms
 
 Floats = NDArray[np.float64]
 
@@ -28,6 +29,8 @@ def key_array(parts: tuple[int | str, ...], *ids: Sequence[int] | NDArray[np.int
     ``parts`` are hashed once (:func:`hone.core.seeding.key`) and the columns mixed in one after the other,
     so that a hundred thousand keys cost milliseconds.
     """
+    if len(ids[0]) == 1:
+        return np.array([reduce(subkey, (int(column[0]) for column in ids), key(*parts))], dtype=np.uint64)
     keys_N = np.full(len(ids[0]), key(*parts), dtype=np.uint64)
     for column in ids:
         keys_N = subkeys(keys_N, np.asarray(column, dtype=np.int64).astype(np.uint64))

@@ -63,6 +63,9 @@ class Transition(NamedTuple):
     by: By
 
 
+_DIGITS = "0123456789"
+
+
 @dataclass(frozen=True)
 class Scene:
     """What a task tells its face.
@@ -85,7 +88,8 @@ class Scene:
         if self.rewards is None:
             return ""
         low, high = self.rewards
-        return str(min(max(int(10 * (reward - low) / (high - low)), 0), 9))
+        tenth = int(10 * (reward - low) / (high - low))
+        return _DIGITS[tenth] if 0 <= tenth <= 9 else "0" if tenth < 0 else "9"
 
     def hundredths(self, reward: float) -> int:
         """A reward as hundredths of their range, 0 to 99; 0 where it shows no rewards."""

@@ -17,6 +17,8 @@ from hone.envs.base import Step, TextSpace
 if TYPE_CHECKING:
     from hone.envs.acting.task import ActingTask
 
+_NO_CRITERIA: dict[str, float] = {}
+
 
 class ActingEnv(gymnasium.Env[str, str]):
     """An agent reads, answers, and its answer is an action.
@@ -49,6 +51,9 @@ class ActingEnv(gymnasium.Env[str, str]):
         self._anew = self.face.anew or self.aids.shuffle
         self._compact, self._helped = self.face.terse, self.aids.try_all or self.aids.epsilon > 0
         self._shift, self._unit = task.scale
+        # most answers are the shortest that name their action: what they are read as is looked up
+        plain = () if self.aids.shuffle else self._names
+        self._short = {text: self.face.read(text, plain) for text in map(self.face.write, plain)}
         self._open: Play | None = None
 
     @property
@@ -71,6 +76,9 @@ class ActingEnv(gymnasium.Env[str, str]):
         self._key = (self.task.seed, "acting", self.split, episode, sample)
         self._open = self.task.begin(self.split, episode, sample)
         self.history: list[Transition] = []
+        self._info: dict[str, Any] = {"history": self.history, "overflow": "fail"}
+        if self._anew:
+            self._info["anew"] = True
         self._seen: set[int] = set()
         self._answers = self._invalid = 0
         self._checking = self._over = self._cut = False
@@ -86,12 +94,14 @@ class ActingEnv(gymnasium.Env[str, str]):
 
     def answer(self, text: str) -> Step:
         """:meth:`step` without Gymnasium's tuple."""
-        play, labels, history = self.play, self.labels, self.history
+        play, labels, history = self._open or self.play, self.labels, self.history
         if self.aids.correct and not self._checking:
             self._checking = True
-            return Step(f"\n{CHECK}\n", Scored(0.0), False, False, {"history": history, "learn": False})
+            return Step(f"\n{CHECK}\n", Scored(0.0), False, False, {**self._info, "anew": False, "learn": False})
         self._checking = False
-        chosen = self.face.read(text, labels)
+        chosen = self._short.get(text)
+        if chosen is None:
+            chosen = self.face.read(text, labels)
         named = chosen is not None and chosen in play.legal
         action = chosen if chosen is not None and named else self._random("invalid")
         self._answers += 1
@@ -105,19 +115,17 @@ class ActingEnv(gymnasium.Env[str, str]):
         value += self._act(play, action, "policy" if named else "chance")
         if self._helped and not self._over:
             value += self._help()
-        outcome = Scored(value, answer=labels[action])
-        info: dict[str, Any] = {"history": history, "overflow": "fail"}
+        outcome = Scored(value, _NO_CRITERIA, labels[action])
         if self._over:
             self._open = None
-            info["metrics"] = self._metrics()
+            info = {**self._info, "metrics": self._metrics()}
             return Step(f"Reward={history[-1].reward:.2f}", outcome, not self._cut, self._cut, info)
         if self._anew:
             self._label()
-            info["anew"] = True
-            return Step(self._context(), outcome, False, False, info)
+            return Step(self._context(), outcome, False, False, self._info)
         state = play.compact if self._compact else play.state
         said = self.face.following(self.scene, labels, history, len(history) - before, state, play.legal, named)
-        return Step(said, outcome, False, False, info)
+        return Step(said, outcome, False, False, self._info)
 
     def _act(self, play: Play, action: int, by: By) -> float:
         """Take an action, whoever chose it; the normalised reward."""
