@@ -56,14 +56,14 @@ class Played:
 
 
 def base_model(
-    task: ActingTask, out: Path, seed: int, *, steps: int, rows: int = 48, layers: int = 2, examples: int = 12000
+    task: ActingTask, out: Path, seed: int, *, steps: int, layers: int, examples: int = 20000
 ) -> Run:
     """A tiny model that has read the task's corpus."""
     return fit_stage(
         FitRecipe(
             DataConfig(task=task, examples=examples),
-            tiny=TinyConfig(architecture="gpt2", width=64, layers=layers, heads=4, max_length=256),
-            rows=rows,
+            tiny=TinyConfig(architecture="gpt2", width=64, layers=layers, heads=4, max_length=128),
+            rows=64,
             optimiser=OptimiserConfig(lr=3e-3, warmup=50, schedule="linear"),
             run=RunConfig(out=str(out / "base"), steps=steps, seed=seed, save_every=steps),
         )

@@ -39,8 +39,8 @@ TASK = Bandit(
     arms=10, gaussian=Gaussian("uniform01", noise=0.1), face=Face("compact"), invalid=-2.0, train=512, test=64
 )
 BONUS = 2.0
-BASE_STEPS, STEPS, PROMPTS, SAMPLES, UPDATES = 150, 24, 8, 16, 8
-CLONING_STEPS = 40
+BASE_STEPS, STEPS, PROMPTS, SAMPLES, UPDATES = 300, 24, 16, 16, 4
+CLONING_STEPS = 60
 PLAYINGS = 2
 WIDTHS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0)
 TRAINED = {
@@ -146,7 +146,7 @@ def reproduce(out: Path, seeds: Sequence[int]) -> Reproduction:
 
 
 def _one(out: Path, seed: int) -> Seed:
-    base = base_model(TASK, out, seed, steps=BASE_STEPS)
+    base = base_model(TASK, out, seed, steps=BASE_STEPS, layers=3)
     runs = {
         "base": base,
         "rlft": _tuned(base, TASK, out / "rlft", seed),
@@ -175,7 +175,7 @@ def _tuned(base: Run, task: Bandit, out: Path, seed: int) -> Run:
             RLFT(discount=0.97, beta=0.01),
             LETTER,
             BatchConfig(prompts=PROMPTS, samples=SAMPLES, updates=UPDATES),
-            OptimiserConfig(lr=1e-3),
+            OptimiserConfig(lr=6e-4),
             RunConfig(out=str(out), steps=STEPS, seed=seed, save_every=STEPS, rollouts_kept=4, reference_every=0),
         )
     )
@@ -186,9 +186,9 @@ def _cloned(base: Run, out: Path, seed: int) -> Run:
     experts = Experts(of=TASK, agent="ucb", c=0.2, ends=False)
     return fit_stage(
         FitRecipe(
-            DataConfig(task=experts, examples=CLONING_STEPS * 48),
+            DataConfig(task=experts, examples=CLONING_STEPS * 64),
             model=ModelConfig(str(base.model)),
-            rows=48,
+            rows=64,
             optimiser=OptimiserConfig(lr=1e-3, warmup=5, schedule="linear"),
             run=RunConfig(out=str(out), steps=CLONING_STEPS, seed=seed, save_every=CLONING_STEPS),
         )

@@ -83,7 +83,7 @@ def reproduce(out: Path, seeds: Sequence[int]) -> Reproduction:
 
 
 def _one(out: Path, seed: int) -> dict[str, Played]:
-    base = base_model(TASK, out, seed, steps=BASE_STEPS)
+    base = base_model(TASK, out, seed, steps=BASE_STEPS, layers=2)
     tuned = online_stage(
         Recipe(
             ModelConfig(str(base.model)),

@@ -94,7 +94,7 @@ def _exact() -> dict[str, float]:
 
 
 def _one(out: Path, seed: int) -> dict[str, Any]:
-    base = base_model(TASK, out, seed, steps=BASE_STEPS, rows=64, examples=12000)
+    base = base_model(TASK, out, seed, steps=BASE_STEPS, layers=2)
     tuned = online_stage(
         Recipe(
             ModelConfig(str(base.model)),
