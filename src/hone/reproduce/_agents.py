@@ -14,11 +14,11 @@ import numpy as np
 from hone.core.types import Trajectory
 from hone.engines.base import Sampling
 from hone.engines.embedded import EmbeddedEngine
-from hone.envs.acting.base import Transition
 from hone.envs.acting.task import ActingTask
 from hone.evaluate.playing import played_out
 from hone.models.policy import Policy
 from hone.models.tiny import TinyConfig
+from hone.tabular.bandits import History
 from hone.tabular.bandits.base import Floats
 from hone.training.fit import DataConfig, FitRecipe
 from hone.training.recipe import OptimiserConfig, RunConfig
@@ -31,18 +31,23 @@ LETTER = Sampling(max_tokens=1)
 
 @dataclass(frozen=True)
 class Played:
-    """Held-out episodes of one player.
+    """Episodes of one length, by one player.
 
     Attributes:
         regret_T, coverage_T: mean cumulative regret and share of actions tried, after each step.
-        invalid: share of answers that named no legal action.
         gain: mean return, as the environment gives it.
+        invalid: share of answers that named no legal action.
     """
 
     regret_T: Floats
     coverage_T: Floats
-    invalid: float
     gain: float
+    invalid: float = 0.0
+
+    @classmethod
+    def of(cls, history: History, invalid: float = 0.0) -> Played:
+        """The curves of a history."""
+        return cls(history.regret, history.coverage, float(history.reward_TN.sum(axis=0).mean()), invalid)
 
     @property
     def regret(self) -> float:
@@ -55,9 +60,7 @@ class Played:
         return float(self.coverage_T[-1])
 
 
-def base_model(
-    task: ActingTask, out: Path, seed: int, *, steps: int, layers: int, examples: int = 20000
-) -> Run:
+def base_model(task: ActingTask, out: Path, seed: int, *, steps: int, layers: int, examples: int = 20000) -> Run:
     """A tiny model that has read the task's corpus."""
     return fit_stage(
         FitRecipe(
@@ -82,21 +85,11 @@ def played(
 
 
 def summed_up(found: Sequence[Trajectory], actions: int) -> Played:
-    """Curves over steps of episodes of one length."""
-    histories: list[list[Transition]] = [t.info["history"] for t in found]
-    gap_TN = np.array([[step.regret or 0.0 for step in history] for history in histories]).T
-    tried_TN = np.zeros_like(gap_TN)
-    for n, history in enumerate(histories):
-        seen: set[int] = set()
-        for t, step in enumerate(history):
-            seen.add(step.action)
-            tried_TN[t, n] = len(seen) / actions
-    return Played(
-        regret_T=gap_TN.cumsum(axis=0).mean(axis=1),
-        coverage_T=tried_TN.mean(axis=1),
-        invalid=mean_of(found, "invalid"),
-        gain=mean_of(found, "return"),
-    )
+    """Curves over the steps of rolled-out episodes."""
+    steps = [[(t.action, t.reward, t.regret or 0.0) for t in trajectory.info["history"]] for trajectory in found]
+    action_TN, reward_TN, gap_TN = np.array(steps).transpose(2, 1, 0)
+    history = History(action_TN.astype(np.int16), reward_TN, gap_TN, actions)
+    return Played.of(history, mean_of(found, "invalid"))
 
 
 def mean_of(found: Sequence[Trajectory], metric: str) -> float:

@@ -29,7 +29,7 @@ from hone.report.charts import Series, bars, curve, over_seeds
 from hone.reproduce._agents import LETTER, Played, base_model, mean_over, played, summed_up
 from hone.reproduce.base import Check, Picture, Reproduction
 from hone.reproduce.stages import policy_of, seed_folder, seed_table
-from hone.tabular.bandits import UCB, Agent, Greedy, History, Random, play
+from hone.tabular.bandits import UCB, Agent, Greedy, Random, play
 from hone.training.fit import DataConfig, FitRecipe
 from hone.training.recipe import BatchConfig, OptimiserConfig, Recipe, RunConfig
 from hone.training.run import Run
@@ -157,7 +157,9 @@ def _one(out: Path, seed: int) -> Seed:
     players = {name: _episodes(policy, TASK) for name, policy in policies.items()}
     still, tried = replace(LETTER, temperature=0.0), replace(TASK, aids=Aids(try_all=True))
     for name in ("base", "rlft"):
-        players[f"{name}_greedy"] = summed_up(played(policies[name], TASK, episodes=TASK.test, sampling=still), 10)
+        players[f"{name}_greedy"] = summed_up(
+            played(policies[name], TASK, episodes=TASK.test, sampling=still), TASK.arms
+        )
         players[f"{name}_try_all"] = _episodes(policies[name], tried)
     players["rlft_epsilon"] = _episodes(policies["rlft"], replace(TASK, aids=Aids(epsilon=0.1)))
     players["rlft_votes"] = _episodes(policies["rlft"], replace(TASK, aids=Aids(votes=5)), samples=1)
@@ -209,8 +211,7 @@ def _numeric(seed: int) -> dict[str, Played]:
 
 def _played(agent: Agent, split: str, episodes: int, samples: int, seed: int) -> Played:
     which, turns = np.repeat(np.arange(episodes), samples), np.tile(np.arange(samples), episodes)
-    history: History = play(agent, TASK.bandits(split, which, turns), TASK.horizon, seed)
-    return Played(history.regret, history.coverage, 0.0, float(history.reward_TN.sum(axis=0).mean()))
+    return Played.of(play(agent, TASK.bandits(split, which, turns), TASK.horizon, seed))
 
 
 def _pictures(found: Sequence[Seed]) -> list[Picture]:

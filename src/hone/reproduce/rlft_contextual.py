@@ -103,8 +103,7 @@ def _one(out: Path, seed: int) -> dict[str, Played]:
     }
     which, turns = np.repeat(np.arange(TASK.test), 8), np.tile(np.arange(8), TASK.test)
     for name, agent in (("linucb", LinUCB()), ("random", WithoutContext(Random()))):
-        history = play_contextual(agent, TASK.bandits("test", which, turns), TASK.horizon, seed)
-        found[name] = Played(history.regret, history.coverage, 0.0, float(history.reward_TN.sum(axis=0).mean()))
+        found[name] = Played.of(play_contextual(agent, TASK.bandits("test", which, turns), TASK.horizon, seed))
     write_json(
         out / "numbers.json", {name: {"regret": each.regret, "reward": each.gain} for name, each in found.items()}
     )
