@@ -46,8 +46,8 @@ WIDTHS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0)
 TRAINED = {
     "base": "base",
     "rlft": "RLFT",
-    "bonus": "RLFT with the exploration bonus",
-    "cloned": "behaviour cloning of UCB",
+    "bonus": "RLFT + bonus",
+    "cloned": "cloned UCB",
 }
 AIDED = {
     "rlft_greedy": "RLFT, temperature 0",
@@ -242,12 +242,13 @@ def _pictures(found: Sequence[Seed]) -> list[Picture]:
         Picture(
             "Score",
             bars(
-                list(players.values()),
-                {"score": scores},
+                [title for title, score in zip(players.values(), scores, strict=True) if score.value > 0],
+                {"score": [score for score in scores if score.value > 0]},
                 title="Score on held-out bandits",
                 unit="0: random, 1: best-tuned UCB",
             ),
-            "Training, and aids that act while playing.",
+            "Training, and aids that act while playing. Who has no bar is not better than random play; the table says "
+            "how much.",
         ),
     ]
 
