@@ -16,7 +16,7 @@ from hone.engines.base import Sampling
 from hone.evaluate.model import EvalConfig, EvalRecipe
 from hone.models.config import LoraConfig, ModelConfig, ValueConfig
 from hone.models.tiny import TinyConfig
-from hone.training.build import fit_recipe_from, recipe_from, reward_recipe_from
+from hone.training.build import fit_recipe_from, recipe_from, reward_recipe_from, rounds_recipe_from
 from hone.training.feedback import FeedbackConfig
 from hone.training.fit import DataConfig, FitRecipe, SftRecipe
 from hone.training.preferences import PreferRecipe
@@ -202,7 +202,9 @@ def test_every_toml_example_builds(text: str) -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.toml")), ids=lambda path: path.stem)
 def test_every_recipe_builds_and_is_in_the_docs(path: Path) -> None:
     values = read_toml(path)
-    if values.get("algorithm", {}).get("name") in REWARD_LOSSES:
+    if "rounds" in values:
+        rounds_recipe_from(values)
+    elif values.get("algorithm", {}).get("name") in REWARD_LOSSES:
         reward_recipe_from(values)
     elif "data" in values:
         fit_recipe_from(values)

@@ -18,7 +18,9 @@ TASK = SubsetSum(train=300, test=200)
     [
         ("473=14y", 1),
         ("374=14y", 1),
-        ("437=99n", 1),  # sum and verdict earn nothing
+        ("437=99n", 0),  # its notes are not true
+        ("437=14n", 0),
+        ("437=99y", 0),
         ("923=14y", 1),
         ("472=13n", 0),
         ("554=14y", 0),  # 5 is not there

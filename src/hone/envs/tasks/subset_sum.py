@@ -24,9 +24,8 @@ _QUESTION = re.compile(r"(\d+)>(\d+):")
 class SubsetSum(QuestionTask):
     """``473912>14:`` is answered by ``473=14y``: three of the digits, their sum, and whether that is the target.
 
-    An answer is right if its digits stand in the question (each as often as used) and add up to the target; sum and
-    verdict are the model's own notes and earn nothing. So an attempt says itself whether it is worth keeping, and
-    nobody else does.
+    An answer is right if its digits stand in the question (each as often as used), add up to the target, and its notes
+    say so. So an attempt says itself whether it is worth keeping, and nobody else does.
 
     The corpus is dialogues on questions of the training side: an attempt, ``retry``, another attempt, and so on. Sum
     and verdict are always true, a pick is right with probability ``right`` and random otherwise, and what follows
@@ -147,7 +146,7 @@ class SubsetSum(QuestionTask):
 
 @dataclass(frozen=True)
 class SumOfPicked:
-    """1 where the right number of a question's digits were picked and add up to its target, else 0.
+    """1 where the right number of a question's digits were picked, add up to its target and are said to, else 0.
 
     Attributes:
         pick: how many digits are to be picked.
@@ -170,7 +169,8 @@ class SumOfPicked:
             return Scored(self.floor)
         picked = "".join(sorted(found[1]))
         held = len(picked) == self.pick and not Counter(picked) - Counter(asked[1])
-        return Scored(float(held and sum(map(int, picked)) == int(asked[2])), answer=picked)
+        told = found[3] == "y" and int(found[2]) == sum(map(int, picked)) == int(asked[2])
+        return Scored(float(held and told), answer=picked)
 
 
 def attempt(picked: str, target: int) -> str:
