@@ -146,11 +146,11 @@ def reproduce(out: Path, seeds: Sequence[int]) -> Reproduction:
 
 
 def _one(out: Path, seed: int) -> Seed:
-    base = base_model(TASK, out, seed, steps=BASE_STEPS, layers=3)
+    base = greedy_base(out, seed)
     runs = {
         "base": base,
-        "rlft": _tuned(base, TASK, out / "rlft", seed),
-        "bonus": _tuned(base, replace(TASK, aids=Aids(bonus=BONUS)), out / "bonus", seed),
+        "rlft": tuned(base, TASK, out / "rlft", seed),
+        "bonus": tuned(base, replace(TASK, aids=Aids(bonus=BONUS)), out / "bonus", seed),
         "cloned": _cloned(base, out / "cloned", seed),
     }
     policies = {name: policy_of(run) for name, run in runs.items()}
@@ -168,7 +168,12 @@ def _one(out: Path, seed: int) -> Seed:
     return result
 
 
-def _tuned(base: Run, task: Bandit, out: Path, seed: int) -> Run:
+def greedy_base(out: Path, seed: int) -> Run:
+    """The model whose corpus planted its greed."""
+    return base_model(TASK, out, seed, steps=BASE_STEPS, layers=3)
+
+
+def tuned(base: Run, task: Bandit, out: Path, seed: int) -> Run:
     """RLFT from the base."""
     return online_stage(
         Recipe(
