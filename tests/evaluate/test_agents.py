@@ -16,6 +16,7 @@ from hone.envs.acting.face import Face
 from hone.envs.acting.rationale import rationale_of
 from hone.envs.arms import Gaussian
 from hone.envs.tasks.bandit import Bandit
+from hone.envs.tasks.contextual_bandit import ContextualBandit
 from hone.evaluate.agents import ModelAgent
 from hone.evaluate.choices import answer_probabilities
 from hone.evaluate.diagnostics.frequency_bias import FrequencyBias
@@ -155,3 +156,24 @@ def test_an_episode_longer_than_the_context_is_an_error() -> None:
         HoneError, match=r"an episode is longer than the model's context; got 1[68][0-9] tokens.*at most 20"
     ):
         FrequencyBias(repeats=50).examine(agent)
+
+
+def test_greediness_in_a_contextual_bandit_beside_linucb() -> None:
+    """A scripted engine that always takes the same movie: one arm in four, and LinUCB does better."""
+    task = ContextualBandit(arms=4, rank=2, horizon=40, face=Face("compact"))
+    alphabet = ["C|abcd0123456789"]
+    policy = create_tiny(TinyConfig(width=16, layers=1, heads=2, max_length=512), char_tokenizer(alphabet), 0)
+    agent = ModelAgent(policy, task, Sampling(max_tokens=1))
+    agent.engine = ScriptedEngine(lambda _: "c", encode=agent._ids)
+    found = Greediness(episodes=12).examine(agent)
+    players = found["players"]
+    assert players["agent"]["coverage"] == pytest.approx([0.25] * 40)
+    world = task.bandits("test", list(range(12)))
+    gaps = []
+    for _ in range(40):
+        gaps.append((world.means_NK.max(axis=1) - world.means_NK[:, 2]).mean())
+        world.pull(np.full(12, 2))
+    assert players["agent"]["regret"] == pytest.approx(np.cumsum(gaps).tolist())
+    assert players["LinUCB"]["final_regret"]["value"] < 0.7 * players["random"]["final_regret"]["value"]
+    assert set(players) == {"agent", "random", "UCB without context", "LinUCB"}
+    assert found["score"] < 1.0

@@ -18,11 +18,11 @@ from hone.engines.embedded import EmbeddedEngine
 from hone.envs.acting.base import Transition
 from hone.envs.acting.face import Face
 from hone.envs.acting.rationale import Rationale, rationale_of
-from hone.envs.bandit import Bandits
 from hone.envs.tasks.bandit import Bandit
+from hone.envs.tasks.contextual_bandit import ContextualBandit
 from hone.evaluate.choices import answer_probabilities
 from hone.evaluate.playing import NOISE, luck, played_out
-from hone.evaluate.subjects import Played, forced_rewards
+from hone.evaluate.subjects import Played, World, forced_rewards
 from hone.models.chat import Renderer
 from hone.models.policy import Policy
 from hone.tabular.bandits import History
@@ -43,7 +43,7 @@ class ModelAgent:
     """
 
     policy: Policy
-    task: Bandit
+    task: Bandit | ContextualBandit
     sampling: Sampling
     split: str = "test"
     seed: int = 0
@@ -78,7 +78,7 @@ class ModelAgent:
         """What the text says of every arm."""
         return self._rationale.read(text)
 
-    def bandits(self, episodes_N: Ints, samples_N: Ints) -> Bandits:
+    def bandits(self, episodes_N: Ints, samples_N: Ints) -> World:
         """The same bandits with the same luck."""
         lucks = [luck(self.seed, e, s) for e, s in zip(episodes_N.tolist(), samples_N.tolist(), strict=True)]
         return self.task.bandits(self.split, episodes_N.tolist(), lucks)
@@ -104,7 +104,8 @@ class ModelAgent:
     def probabilities(self, episodes_N: Ints, samples_N: Ints, action_TN: Ints, wanted_SN: Bools) -> Floats:
         """Log-probabilities of the arms' names in the contexts that these actions make, normalised over the arms.
 
-        Where the face has thoughts, one is sampled in each context, and the arms' names stand where it named one.
+        For bandits without contexts. Where the face has thoughts, one is sampled in each context, and the arms' names
+        stand where it named one.
         """
         reward_TN = forced_rewards(self.bandits(episodes_N, samples_N), action_TN)
         places, contexts = [], []

@@ -14,6 +14,7 @@ import numpy as np
 from hone.core.streams import Streams, key_array
 from hone.envs.acting.rationale import Rationale
 from hone.envs.bandit import Bandits
+from hone.envs.contextual import ContextualBandits
 from hone.tabular.bandits import History
 from hone.tabular.bandits.base import Floats, Ints, choose
 from hone.tabular.bandits.tallies import Bools, Mind, Tally, tallies
@@ -38,6 +39,9 @@ class Played:
         """What was seen before each step: [T, N, K]."""
         whole = tallies(self.history.action_TN, self.history.reward_TN, self.history.arms)
         return Tally(whole.count[:-1], whole.mean[:-1])
+
+
+World = Bandits | ContextualBandits
 
 
 class Subject(Protocol):
@@ -65,7 +69,7 @@ class Subject(Protocol):
     def bounds(self, text: str) -> list[float]:
         """The bound [K] that a text gives for every arm; infinite where it says "untried", NaN where nothing."""
 
-    def bandits(self, episodes_N: Ints, samples_N: Ints) -> Bandits:
+    def bandits(self, episodes_N: Ints, samples_N: Ints) -> World:
         """The numeric bandits of these episodes: the same arms and the same luck."""
 
     def play(self, episodes_N: Ints, samples_N: Ints) -> Played:
@@ -157,7 +161,7 @@ class Scripted:
         return probability
 
 
-def forced_rewards(bandits: Bandits, action_TN: Ints) -> Floats:
+def forced_rewards(bandits: World, action_TN: Ints) -> Floats:
     """[T, N] what the arms pay if these are pulled, 0 where none is (−1)."""
     reward_TN = np.zeros(action_TN.shape)
     for t, actions in enumerate(action_TN):

@@ -8,6 +8,7 @@ from hone.core.resolve import names, resolve
 from hone.engines.base import Sampling
 from hone.envs.acting.task import ActingTask
 from hone.envs.tasks.bandit import Bandit
+from hone.envs.tasks.contextual_bandit import ContextualBandit
 from hone.evaluate.agents import ModelAgent
 from hone.evaluate.subjects import Subject
 from hone.models.policy import Policy
@@ -34,7 +35,9 @@ class OfBandits:
         """It is such a bandit."""
         return isinstance(task, Bandit)
 
-    def of_model(self, policy: Policy, task: Bandit, sampling: Sampling, split: str, seed: int) -> dict[str, Any]:
+    def of_model(
+        self, policy: Policy, task: Bandit | ContextualBandit, sampling: Sampling, split: str, seed: int
+    ) -> dict[str, Any]:
         """Examine a model."""
         return self.examine(ModelAgent(policy, task, sampling, split, seed))
 

@@ -9,7 +9,7 @@ Dimensions: T steps, N runs, K arms.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +17,25 @@ import numpy as np
 
 from hone.envs.arms import Bernoulli, Gaussian
 from hone.envs.bandit import Bandits
+from hone.envs.contextual import ContextualBandits
+from hone.envs.tasks.bandit import Bandit
+from hone.envs.tasks.contextual_bandit import ContextualBandit
 from hone.evaluate.diagnostics.base import OfBandits
 from hone.evaluate.estimates import Estimate, bootstrap_mean
-from hone.evaluate.subjects import Played, Subject
-from hone.tabular.bandits import UCB, Agent, Greedy, History, Random, ThompsonBeta, ThompsonGaussian, play
+from hone.evaluate.subjects import Played, Subject, World
+from hone.tabular.bandits import (
+    UCB,
+    Agent,
+    Greedy,
+    History,
+    LinUCB,
+    Random,
+    ThompsonBeta,
+    ThompsonGaussian,
+    WithoutContext,
+    play,
+    play_contextual,
+)
 from hone.tabular.bandits.base import Floats, Ints
 
 
@@ -42,15 +57,19 @@ class Greediness(OfBandits):
         if min(self.episodes, self.samples) < 1:
             raise ValueError("episodes and samples must be at least 1")
 
+    @staticmethod
+    def suits(task: object) -> bool:
+        """It is a bandit, with or without contexts."""
+        return isinstance(task, Bandit | ContextualBandit)
+
     def examine(self, subject: Subject) -> dict[str, Any]:
         """Let the subject and the baselines play; what was measured, as plain values for JSON."""
         episodes_N = np.repeat(np.arange(self.episodes), self.samples)
         samples_N = np.tile(np.arange(self.samples), self.episodes)
         played = subject.play(episodes_N, samples_N)
         found = {"agent": measured(played.history, episodes_N)}
-        for name, agent in baselines(subject.bandits(episodes_N, samples_N)).items():
-            world = subject.bandits(episodes_N, samples_N)
-            found[name] = measured(play(agent, world, subject.horizon, self.seed), episodes_N)
+        for name, playing in baselines(subject.bandits(episodes_N, samples_N), subject.horizon, self.seed).items():
+            found[name] = measured(playing(subject.bandits(episodes_N, samples_N)), episodes_N)
         return {
             "diagnostic": "greediness",
             "arms": subject.arms,
@@ -63,8 +82,25 @@ class Greediness(OfBandits):
         }
 
 
-def baselines(bandits: Bandits) -> dict[str, Agent]:
-    """Agents that fit these bandits. Which UCB is best depends on bandit and horizon, so there are three."""
+def baselines(bandits: World, steps: int, seed: int) -> dict[str, Callable[[Any], History]]:
+    """Agents that fit these bandits, as what plays them. Which UCB is best depends on bandit and horizon."""
+    if isinstance(bandits, ContextualBandits):
+        seeing = {
+            "random": WithoutContext(Random()),
+            "UCB without context": WithoutContext(UCB(1.0, logarithm=False)),
+            "LinUCB": LinUCB(),
+        }
+        return {
+            name: lambda world, agent=agent: play_contextual(agent, world, steps, seed)  # type: ignore[misc]
+            for name, agent in seeing.items()
+        }
+    return {
+        name: lambda world, agent=agent: play(agent, world, steps, seed)  # type: ignore[misc]
+        for name, agent in _blind(bandits).items()
+    }
+
+
+def _blind(bandits: Bandits) -> dict[str, Agent]:
     gaussian = bandits.family if isinstance(bandits.family, Gaussian) else None
     thompson: dict[str, Agent] = {}
     if gaussian is not None and gaussian.noise > 0:
@@ -116,7 +152,7 @@ def score(players: Mapping[str, Mapping[str, Any]]) -> float | None:
     0 is random play and 1 the best-tuned UCB.
     """
     regret = {name: float(found["final_regret"]["value"]) for name, found in players.items()}
-    best = min((value for name, value in regret.items() if name.startswith("UCB")), default=math.nan)
+    best = min((value for name, value in regret.items() if "UCB" in name), default=math.nan)
     room = regret["random"] - best
     return (regret["random"] - regret["agent"]) / room if room > 0 else None
 
