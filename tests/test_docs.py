@@ -14,6 +14,7 @@ from hone.core.config import read_toml
 from hone.core.resolve import names, resolve
 from hone.engines.base import Sampling
 from hone.evaluate.model import EvalConfig, EvalRecipe
+from hone.evaluate.votes import VoteConfig
 from hone.models.config import LoraConfig, ModelConfig, ValueConfig
 from hone.models.tiny import TinyConfig
 from hone.training.build import fit_recipe_from, recipe_from, reward_recipe_from, rounds_recipe_from
@@ -39,6 +40,7 @@ SECTIONS = {
     "data": DataConfig,
     "tiny": TinyConfig,
     "eval": EvalConfig,
+    "vote": VoteConfig,
 }
 REWARD_LOSSES = dict.fromkeys(("preference", "thumbs", "regression"), "reward-models.md")
 FIT_KEYS = {"data", "tiny", "rows", "tokenizer", "vocabulary"}

@@ -1,4 +1,4 @@
-"""Evaluate a model on held-out questions: accuracy, pass@k, maj@k, with intervals; or diagnose an agent.
+"""Evaluate a model on held-out questions: accuracy, pass@k, maj@k, turn after turn; or diagnose an agent.
 
 usage: hone eval MODEL [RECIPE.toml] [--task NAME] [--task.key VALUE ...] [--eval.samples 8] [--out FILE]
        hone eval MODEL [RECIPE.toml] --task bandit [--diagnostic NAME] [--diagnostic.key VALUE ...] [--out DIR]
@@ -7,8 +7,9 @@ for example   hone eval runs/mine recipes/gsm8k.toml
 or            hone eval runs/quickstart/grpo --task addition --eval.questions 2000 --sampling.max-tokens 8
 or            hone eval runs/agent --task bandit --task.face.style compact --sampling.max-tokens 1
 
-Of a recipe the tables [task] and [sampling] are taken, so that a model is asked as it was trained. An agent (bandit,
-tictactoe) is examined by every diagnostic that suits its task, or by the one that is named.
+Of a recipe the tables [task], [sampling], [eval] and [vote] are taken, so that a model is asked as it was trained. Of a
+retry task it tells accuracy turn after turn, and votes over turns beside votes of as many parallel answers. An agent
+(bandit, tictactoe) is examined by every diagnostic that suits its task, or by the one that is named.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ def run(argv: list[str]) -> None:
     recipe_file = positional[1] if len(positional) == 2 else None
     asked = read_recipe(recipe_file, {name: text for name, text in settings.items() if not name.startswith("model.")})
     values = {
-        name: asked[name] for name in asked if recipe_file is None or name in ("task", "sampling", "eval", "diagnostic")
+        name: asked[name]
+        for name in asked
+        if recipe_file is None or name in ("task", "sampling", "eval", "vote", "diagnostic")
     }
     own = {name: text for name, text in settings.items() if name.startswith("model.")}
     values |= read_recipe(None, {"model.path": positional[0], **own})
@@ -49,15 +52,24 @@ def run(argv: list[str]) -> None:
         raise HoneError("there is no task to evaluate on", where="task.name", do="give --task NAME")
 
     from hone.core.config import build, build_named
+    from hone.envs.tasks.retry import Retry
     from hone.evaluate.model import EvalRecipe
+    from hone.evaluate.votes import VoteConfig
 
     task = build_named(values["task"], "hone.envs.tasks", "task", "[task]")
     diagnostics = _diagnostics(values.pop("diagnostic", None), task)
     recipe = build(EvalRecipe, {**values, "task": task}, "hone eval")
+    several = isinstance(task, Retry) and not task.single_turn
+    if recipe.vote != VoteConfig() and not several:
+        raise HoneError(
+            "only attempts of several turns vote", where="[vote]", do='task.name = "retry", or leave it out'
+        )
     task.preflight()
     about = {"model": positional[0], "task": values["task"]}
     if diagnostics:
         _diagnose(recipe, diagnostics, about, _folder(positional[0], out))
+    elif several:
+        _several(recipe, about, positional[0], out)
     else:
         _judge(recipe, about, Path(out) if out else Path("runs/eval.json"))
 
@@ -132,6 +144,32 @@ def _diagnose(recipe: EvalRecipe, diagnostics: Sequence[Diagnostic], about: dict
             tables={name.replace("_", " "): diagnostic_rows(values) for name, values in found.items()},
         )
     print(f"examined {about['model']}: {', '.join(str(folder / 'evals' / name) + '.json' for name in found)}; {page}")
+
+
+def _several(recipe: EvalRecipe, about: dict[str, Any], model: str, out: str | None) -> None:
+    """Several attempts at each question: two tables, a file and a picture, and the report if they are of a run."""
+    from hone.cli._tables import print_rows
+    from hone.core.files import write_json
+    from hone.evaluate.retries import evaluate_retries
+    from hone.models.policy import load
+    from hone.report.charts import save_png
+    from hone.report.page import write_report
+    from hone.report.turns import measure_rows, turn_chart, turn_rows
+
+    found, _ = evaluate_retries(load(recipe.model), recipe.task, recipe.sampling, recipe.eval, recipe.vote)
+    plain = found.plain()
+    print_rows(turn_rows(plain), "turn after turn")
+    print_rows(measure_rows(plain), "held-out evaluation")
+    folder = _folder(model, None)
+    own = not out and (folder / "config.toml").is_file()
+    path = folder / "evals" / "turns.json" if own else Path(out or "runs/eval.json")
+    write_json(path, {**about, **plain})
+    picture = path.with_suffix(".png")
+    save_png(turn_chart(plain, "Turn after turn"), picture)
+    page = f", {write_report(folder)}" if own else ""
+    failed = f" ({found.failures} that could not be graded count nowhere)" if found.failures else ""
+    made = f"{found.questions} questions, {found.runs} runs of {found.turns} turns{failed}"
+    print(f"evaluated {made}: {path}, {picture}{page}")
 
 
 def _print(plain: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from hone.engines.base import Engine, Sampling
 from hone.engines.embedded import EmbeddedEngine
 from hone.envs.base import Task
 from hone.evaluate.accuracy import Evaluation, evaluate, stratum_of
+from hone.evaluate.votes import VoteConfig
 from hone.models.chat import Renderer
 from hone.models.policy import ModelConfig, Policy
 from hone.rollout.answers import check_answers
@@ -56,12 +57,14 @@ class EvalRecipe:
         task: a task, chosen by name.
         sampling: how answers are drawn.
         eval: how many, and how they are judged.
+        vote: of several attempts at a question (a retry task): how they vote.
     """
 
     model: ModelConfig
     task: Any
     sampling: Sampling = field(default_factory=Sampling)
     eval: EvalConfig = field(default_factory=EvalConfig)
+    vote: VoteConfig = field(default_factory=VoteConfig)
 
 
 def evaluate_model(
@@ -76,17 +79,12 @@ def evaluate_model(
         HoneError: the split has no questions, k is asked for that the samples cannot give, or an agent never names
             an action.
     """
-    size = task.size(config.split)
-    count = min(config.questions or size, size)
-    if count == 0:
-        raise HoneError("there is nothing to evaluate", where=f'split "{config.split}"', got="no questions")
     engine = engine or EmbeddedEngine.of(policy)
-    starts = [Start(question, question, sample) for question in range(count) for sample in range(config.samples)]
-    greedy_starts = [Start(question, question, 0) for question in range(count)] if config.greedy else []
+    starts, greedy_starts = starts_of(task, config)
     with Progress("evaluating", len(starts) + len(greedy_starts)) as bar:
-        sampled = _answers(policy, task, engine, starts, sampling, config, bar)
+        sampled = sample(policy, task, engine, starts, sampling, config, bar)
         still = replace(sampling, temperature=0.0)
-        greedy = _answers(policy, task, engine, greedy_starts, still, config, bar)
+        greedy = sample(policy, task, engine, greedy_starts, still, config, bar)
     check_answers([*sampled, *greedy])
     ks = [2**i for i in range(config.samples.bit_length()) if 2**i <= config.samples]
     stratum = stratum_of(task, config.split)
@@ -94,7 +92,21 @@ def evaluate_model(
     return result, sampled
 
 
-def _answers(
+def starts_of(task: Task, config: EvalConfig) -> tuple[list[Start], list[Start]]:
+    """The episodes of an evaluation: ``samples`` of every question, and one of each to be greedy on if there is to be.
+
+    Raises:
+        HoneError: the split has no questions.
+    """
+    size = task.size(config.split)
+    count = min(config.questions or size, size)
+    if count == 0:
+        raise HoneError("there is nothing to evaluate", where=f'split "{config.split}"', got="no questions")
+    starts = [Start(question, question, sample) for question in range(count) for sample in range(config.samples)]
+    return starts, [Start(question, question, 0) for question in range(count)] if config.greedy else []
+
+
+def sample(
     policy: Policy,
     task: Task,
     engine: Engine,
@@ -103,6 +115,7 @@ def _answers(
     config: EvalConfig,
     bar: Progress,
 ) -> list[Trajectory]:
+    """Roll out episodes, ``chunk`` at a time; their noise is keyed by question and sample."""
     found: list[Trajectory] = []
     engine.sync(0)
     renderer = Renderer(policy.tokenizer)

@@ -40,6 +40,7 @@ def table(evaluations: Evaluations) -> list[Row]:
         _shares("Greedy accuracy", [estimate(e, "greedy") for e in found]),
         *(_shares(f"pass@{k}", [estimate(e, "pass_at", k) for e in found]) for k in _ks(found, "pass_at")),
         *(_shares(f"maj@{k}", [estimate(e, "maj_at", k) for e in found]) for k in _ks(found, "maj_at")),
+        *_turns(found),
         _numbers("Mean reward", [estimate(e, "reward") for e in found]),
         _numbers("Mean length, tokens", [estimate(e, "length") for e in found]),
         _shares("Truncated", [estimate(e, "truncation_rate") for e in found]),
@@ -61,6 +62,8 @@ def strata_chart(evaluations: Evaluations) -> str:
 
 def headline(evaluations: Evaluations, metrics: Mapping[str, tuple[list[float], list[float]]]) -> str:
     """The result in one sentence: from evaluations where there are two, else from the curves."""
+    if retried := [(name, e) for name, e in evaluations.items() if isinstance(e.get("named"), Mapping)]:
+        return _retried(*retried[-1])
     accuracy = [(name, estimate(e, "accuracy")) for name, e in evaluations.items()]
     known = [(name, e) for name, e in accuracy if e.count]
     if len(known) > 1:
@@ -83,6 +86,16 @@ def headline(evaluations: Evaluations, metrics: Mapping[str, tuple[list[float], 
     if known:
         return f"Held-out accuracy is {_percent(known[0][1])} ({known[0][0]}) on {known[0][1].count} questions."
     return ""
+
+
+def _retried(name: str, evaluation: Mapping[str, Any]) -> str:
+    """What came of several attempts, beside one attempt and as many parallel ones."""
+    k = evaluation.get("turns")
+    alone, over, beside = (estimate(evaluation, "named", key) for key in ("m1@t1", f"m1@t{k}", f"m{k}@t1"))
+    return (
+        f"{_percent(alone)} of held-out questions are answered right at once, {_percent(over)} by a vote over {k} "
+        f"turns, {_percent(beside)} by a vote of {k} parallel answers ({name}, {alone.count} questions)."
+    )
 
 
 def estimate(values: Mapping[str, Any], *path: str) -> Estimate:
@@ -117,6 +130,13 @@ def _numbers(name: str, values: Sequence[Estimate]) -> Row:
     return Row(name, cells, f"{change:+.3g}".replace("-", "−") if change is not None else "")
 
 
+def _turns(found: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """What an evaluation of several attempts names; only the attempts themselves are counted, not shares."""
+    names = dict.fromkeys(name for e in found for name in _table(e, "named"))
+    kind = {name: _numbers if name.startswith("attempts") else _shares for name in names}
+    return [kind[name](name, [estimate(e, "named", name) for e in found]) for name in names]
+
+
 def _counts(name: str, values: Sequence[Any]) -> Row:
     return Row(name, [Cell(f"{v:,}" if isinstance(v, int) else "") for v in values], "")
 
@@ -134,4 +154,4 @@ def _interval(e: Estimate, factor: float, form: str) -> str:
 
 
 def _percent(e: Estimate) -> str:
-    return f"{100 * e.value:.1f} %"
+    return f"{100 * e.value:.1f} %".replace("-", "−")

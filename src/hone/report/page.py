@@ -18,6 +18,7 @@ from hone.report.preferences import preference_charts
 from hone.report.run_files import RunFiles, read_run
 from hone.report.samples import shown
 from hone.report.style import number
+from hone.report.turns import turn_charts
 
 
 def write_report(run_dir: Path) -> Path:
@@ -51,6 +52,7 @@ def page_values(run_dir: Path, *, charts: bool = True) -> dict[str, Any]:
         "facts": _facts(run),
         "rows": table(judged),
         "strata": Markup(strata_chart(judged)),
+        "turns": [Markup(chart) for chart in turn_charts(judged)] if charts else [],
         "preferences": [Markup(chart) for chart in preference_charts(run.evaluations)] if charts else [],
         "diagnostics": [Markup(chart) for chart in diagnostic_charts(run.evaluations)] if charts else [],
         "sections": sections(run.metrics) if charts else {},
