@@ -15,11 +15,11 @@ from hone.report.comparison import estimate
 SIZE = (5.4, 3.0)
 TABLE = {
     "accuracy": "right",
-    "vote": "majority so far",
-    "any": "any so far",
+    "vote": "vote",
+    "any": "any",
     "fixed": "fixed",
     "broken": "broken",
-    "distinct": "distinct so far",
+    "distinct": "distinct",
     "tokens": "tokens",
 }
 CURVES = {"vote": "majority over turns", "any": "any turn (oracle)", "accuracy": "the turn's answer"}
@@ -65,8 +65,8 @@ def turn_rows(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:
     """One row per turn: what is right, what has changed, and the majority of as many parallel answers."""
     columns = {name: estimates(evaluation, "curves", key) for key, name in TABLE.items()}
     columns |= {name: [NOTHING, *columns[name]] for name in ("fixed", "broken")}  # on the way to the second turn
-    columns["right (greedy)"] = estimates(evaluation, "greedy", "accuracy")
-    columns["parallel majority"] = estimates(evaluation, "parallel")
+    columns["greedy"] = estimates(evaluation, "greedy", "accuracy")
+    columns["parallel"] = estimates(evaluation, "parallel")
     columns = {name: values for name, values in columns.items() if values}
     rows = enumerate(zip(*columns.values(), strict=True), start=1)
     return [{"turn": str(n), **{k: _text(v) for k, v in zip(columns, row, strict=True)}} for n, row in rows]
