@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
+
 from hone.evaluate.turns import Attempt, Run, evaluate_turns
 from hone.report.comparison import headline, table
 from hone.report.page import write_report
@@ -44,7 +46,7 @@ def test_a_row_per_turn_and_per_measure() -> None:
 
 def test_lines_are_the_estimates() -> None:
     (axes,) = turn_chart(PLAIN, "title").axes
-    drawn = [list(line.get_ydata()) for line in axes.get_lines()]
+    drawn = [np.asarray(line.get_ydata()).tolist() for line in axes.get_lines()]
     assert drawn == [[0.25, 0.5], [0.25, 0.75], [0.25, 0.5], [0.5625, 0.5625]]
     assert "parallel majority" in turn_charts({"after": PLAIN})[0]
     assert len(turn_charts({"before": PLAIN, "after": PLAIN, "other": {"accuracy": {}}})) == 3
