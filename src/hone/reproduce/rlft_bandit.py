@@ -38,7 +38,7 @@ from hone.training.stages import fit_stage, online_stage
 TASK = Bandit(
     arms=10, gaussian=Gaussian("uniform01", noise=0.1), face=Face("compact"), invalid=-2.0, train=512, test=64
 )
-BONUS = 2.0
+BONUS = 4.0
 BASE_STEPS, STEPS, PROMPTS, SAMPLES, UPDATES = 300, 24, 16, 16, 4
 CLONING_STEPS = 60
 PLAYINGS = 2
