@@ -155,3 +155,16 @@ def test_a_truncated_episode_is_worth_what_comes_after(policy: Policy, tmp_path:
     for row in range(len(batch)):
         after = values_by_hand(policy, batch.tokens[row, : int(batch.mask[row].sum())].tolist())[-1]
         assert float(batch.bootstrap[row]) == pytest.approx(0.0 if row % 2 == 0 else after, abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", [Kept, KeptWindow])
+def test_the_kl_of_an_episode_is_summed_over_its_rows(kind: type[Kept], policy: Policy, tmp_path: Path) -> None:
+    loop = make(kind, policy, tmp_path / "run", turns=3, beta=0.1)
+    assert loop.step(1)["kl_ref_episode"] == pytest.approx(0, abs=1e-4)
+    metrics = loop.step(2)
+    batch, apart = loop.batch, dict.fromkeys(range(16), 0.0)
+    assert batch.ref_logprob is not None
+    for row, t in torch.nonzero(batch.sampled).tolist():
+        apart[int(batch.episode[row])] += float(batch.behaviour_logprob[row, t] - batch.ref_logprob[row, t])
+    assert metrics["kl_ref_episode"] == pytest.approx(sum(apart.values()) / 16, abs=1e-5) != 0
+    assert metrics["kl_ref_episode"] == pytest.approx(metrics["kl_episode"], abs=1e-4)

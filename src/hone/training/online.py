@@ -229,6 +229,7 @@ class OnlineLoop:
                     reference = score(self.reference, batch).logprob
                 batch = batch.with_(ref_logprob=reference)
                 metrics["kl_ref"] = _mean(kl_estimate(batch.behaviour_logprob, reference, "k3"), batch)
+                metrics["kl_ref_episode"] = _per_episode(batch.behaviour_logprob - reference, batch)
             batch, found = credited(self.algorithm, batch, self.session.state)
             metrics |= found
             return batch
@@ -279,6 +280,12 @@ def minibatches(batch: Batch, updates: int, seed: int, step: int, epoch: int) ->
 
 def _mean(values_BT: torch.Tensor, batch: Batch) -> float:
     return float(values_BT[batch.train].mean()) if bool(batch.train.any()) else 0.0
+
+
+def _per_episode(values_BT: torch.Tensor, batch: Batch) -> float:
+    """Sum over trained tokens by episodes that have any."""
+    episodes = compact(batch.episode[batch.train.any(-1)])[1]
+    return float(values_BT[batch.train].sum()) / episodes if episodes else 0.0
 
 
 def _outcomes(trajectories: list[Trajectory]) -> dict[tuple[int, int, int], Outcome]:
