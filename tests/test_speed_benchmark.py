@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from benchmarks.speed import harness, models
+from benchmarks.speed.__main__ import SECTIONS, alone
 from benchmarks.speed.channel import Channel, Stopped
 from benchmarks.speed.figures import Spread, costs, ratios, risen, spread, times
 from benchmarks.speed.harness import Case, Variant, Worker, WorkerError, run_case
@@ -112,6 +113,9 @@ def test_what_it_was_measured_on_is_said() -> None:
         "P, 2 cores, 23 GiB; 1 thread unless a row says otherwise; processor time; hone abc with changes (torch 1) "
         "beside trl 2; today, load 0.2 at the start; the quick version."
     )
+    nobody = about({"machine": machine | {"peers": {}, "changed": False}, "threads": 1, "clock": "cpu", "quick": False})
+    assert "; hone abc (torch 1); today" in nobody
+    assert [name for name in SECTIONS if alone(name)] == ["ppo"]
 
 
 def test_the_picture_compares_equal_precisions_and_defaults() -> None:

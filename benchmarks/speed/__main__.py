@@ -21,13 +21,15 @@ from benchmarks.speed.page import PUBLISHED, publish
 from benchmarks.speed.plan import Plan
 from benchmarks.speed.tables import show, table
 
-SECTIONS = ("generation", "step", "grpo", "target", "scaling", "threads")
+SECTIONS = ("generation", "step", "grpo", "ppo", "target", "scaling", "threads")
 QUICK = ("generation", "step", "grpo")
 
 
 def main() -> None:
     options = _options()
-    machine.install_peers()
+    names = options.sections or (QUICK if options.quick else SECTIONS)
+    if any(not alone(name) for name in names):
+        machine.install_peers()
     path = PUBLISHED if options.publish else options.json
     result: dict[str, Any] = {"sections": {}}
     if path.exists():
@@ -35,7 +37,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="hone-bench-") as folder:
         os.environ["TMPDIR"] = folder  # what workers leave behind goes with it
         plan = Plan(Path(folder), options.quick, options.threads)
-        for name in options.sections or (QUICK if options.quick else SECTIONS):
+        for name in names:
             result["sections"][name] = measure(name, plan, options.clock)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(result, indent=1) + "\n")  # what was measured survives a later fault
@@ -47,16 +49,30 @@ def main() -> None:
 
 def measure(name: str, plan: Plan, clock: str) -> dict[str, Any]:
     """All cases of a section."""
-    section = importlib.import_module(f"benchmarks.speed.sections.{name}")
+    section = _section(name)
     clock = getattr(section, "CLOCK", clock)
     began = time.monotonic()
-    about = {"machine": machine.facts(), "threads": plan.threads, "quick": plan.quick, "clock": clock}
+    about = {
+        "machine": machine.facts(peers=not alone(name)),
+        "threads": plan.threads,
+        "quick": plan.quick,
+        "clock": clock,
+    }
     own = getattr(section, "run", None)
     cases = own(plan, _say) if own else [run_case(case, _say) for case in section.cases(plan)]
     _say("")
     spent = round(time.monotonic() - began)
     how = {"title": section.TITLE, "peers": list(section.PEERS), "per_token": getattr(section, "PER_TOKEN", False)}
     return {**how, **about, "spent": spent, "cases": cases}
+
+
+def alone(name: str) -> bool:
+    """Whether a section measures hone beside itself only, so that nobody else need be installed."""
+    return bool(getattr(_section(name), "ALONE", False))
+
+
+def _section(name: str) -> Any:
+    return importlib.import_module(f"benchmarks.speed.sections.{name}")
 
 
 def _options() -> argparse.Namespace:

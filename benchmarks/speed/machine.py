@@ -34,8 +34,8 @@ def install_peers() -> None:
     stamp.write_text(wanted)
 
 
-def facts() -> dict[str, Any]:
-    """Machine, versions, commit, date."""
+def facts(peers: bool = True) -> dict[str, Any]:
+    """Machine, versions, commit, date; ``peers`` says whether others were measured too."""
     packages = ("torch", "transformers", "numpy")
     return {
         "processor": processor(),
@@ -44,7 +44,7 @@ def facts() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "versions": {name: importlib.metadata.version(name) for name in packages},
-        "peers": _peers(),
+        "peers": _peers() if peers else {},
         "commit": _git("rev-parse", "--short", "HEAD"),
         "changed": bool(_git("status", "--porcelain", "--untracked-files=no")),
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),

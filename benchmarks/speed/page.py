@@ -56,12 +56,13 @@ def about(section: Mapping[str, Any]) -> str:
     machine = section["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     peers = ", ".join(f"{name} {version}" for name, version in machine["peers"].items())
+    beside = f" beside {peers}" if peers else ""
     threads = section["threads"]
     marks = [
         f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']:.0f} GiB",
         f"{threads} thread{'s' if threads > 1 else ''} unless a row says otherwise",
         f"{'processor' if section['clock'] == 'cpu' else 'wall-clock'} time",
-        f"hone {machine['commit']}{' with changes' if machine['changed'] else ''} ({versions}) beside {peers}",
+        f"hone {machine['commit']}{' with changes' if machine['changed'] else ''} ({versions}){beside}",
         f"{machine['date']}, load {machine['load']:.1f} at the start",
     ]
     if section["quick"]:

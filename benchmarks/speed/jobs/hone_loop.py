@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.speed.channel import Channel
-from hone.algorithms.grpo import GRPO
+from hone.core.config import build_named
 from hone.engines.base import Sampling
 from hone.envs.tasks.questions import Questions
+from hone.models.config import ModelConfig, ValueConfig
 from hone.models.policy import load
 from hone.training.online import train_online
-from hone.training.recipe import BatchConfig, OptimiserConfig, Recipe, RunConfig
+from hone.training.recipe import PACKAGES, BatchConfig, OptimiserConfig, Recipe, RunConfig
 from hone.training.run import Run
 
 
@@ -35,11 +36,12 @@ def run(
     questions: str,
     prompts: int,
     samples: int,
-    beta: float = 0.0,
+    algorithm: Mapping[str, Any],
     dtype: str = "float32",
+    value: Mapping[str, Any] | None = None,
     batch: Mapping[str, Any] | None = None,
 ) -> None:
-    policy = load(model, dtype=dtype)
+    policy = load(ModelConfig(model, dtype=dtype, value=ValueConfig(**(value or {}))))
     task = Questions(questions, test_fraction=0, graders=("benchmarks.speed.reward:even_share",))
     out = Path(tempfile.mkdtemp()) / "run"
     # What TRL does not do is switched off: measuring the KL without need of it, keeping samples, saving.
@@ -47,7 +49,7 @@ def run(
     recipe = Recipe(
         policy.config,
         task,
-        GRPO(beta=beta),
+        build_named(algorithm, PACKAGES["algorithm"], "algorithm", "[algorithm]"),
         Sampling(max_tokens=64),
         BatchConfig(prompts, samples, **(batch or {})),
         OptimiserConfig(lr=1e-6, betas=(0.9, 0.999)),

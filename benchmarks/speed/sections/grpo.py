@@ -25,8 +25,9 @@ def _case(plan: Plan, size: str, beta: float) -> Case:
         return Variant("trl_grpo", settings, peer=True, threads=plan.threads)
 
     def hone(**settings: object) -> Variant:
-        work = {"model": model, "questions": questions, "prompts": 8, "samples": 8, "beta": beta}
-        return Variant("hone_grpo", {**work, **settings}, threads=plan.threads)
+        algorithm = {"name": "grpo", "beta": beta}
+        work = {"model": model, "questions": questions, "prompts": 8, "samples": 8, "algorithm": algorithm}
+        return Variant("hone_loop", {**work, **settings}, threads=plan.threads)
 
     variants = {
         "TRL fp32": trl(bf16=False, gradient_checkpointing=False),
