@@ -1,4 +1,4 @@
-"""A whole step of PPO beside one of GRPO: what a critic costs in time and memory, on the policy's trunk or of its own."""
+"""A whole step of PPO beside one of GRPO: time and memory of a critic on the policy's trunk, or of its own."""
 
 from __future__ import annotations
 

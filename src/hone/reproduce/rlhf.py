@@ -1,0 +1,195 @@
+"""RLHF in miniature: from preferences to a policy that has gamed nobody, and kept its words and its language.
+
+From one fine-tuned policy and one reward model, learnt from a noisy person's rankings: PPO with two weights of the KL
+penalty, PPO-ptx, A2C with the KL in the reward and in the loss, best-of-N; then the loop closed, rounds of new answers,
+new rankings, a reward model on their union and PPO. The judge of every policy is the person's mind without noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hone.algorithms.a2c import A2C
+from hone.algorithms.base import Algorithm
+from hone.algorithms.ppo import PPO
+from hone.evaluate.estimates import Estimate, t_mean
+from hone.report.charts import bars, curve, over_seeds
+from hone.report.page import write_report
+from hone.reproduce._rlhf import (
+    Answers,
+    answers,
+    arena,
+    chosen,
+    ground,
+    optimise,
+    perplexity,
+    pretraining_text,
+    reward_accuracy,
+)
+from hone.reproduce.base import Check, Picture, Reproduction
+from hone.reproduce.stages import policy_of, seed_folder, seed_table
+from hone.training.run import Run
+
+STEPS, BEST, LINES = 45, 16, 1000
+END = -3.0
+"""The reward of an answer that does not end, below the worst that does."""
+MAIN, DIVERSE, PTX = "PPO", "PPO, β = 1", "PPO-ptx"
+ARMS: Mapping[str, tuple[Algorithm, float]] = {
+    MAIN: (PPO(beta=0.5, missing_end=END), 0.0),
+    DIVERSE: (PPO(beta=1.0, missing_end=END), 0.0),
+    PTX: (PPO(beta=0.5, missing_end=END), 1.0),
+    "A2C, KL in the reward": (A2C(beta=0.5, missing_end=END, whiten_advantages=True), 0.0),
+    "A2C, KL in the loss": (A2C(alpha=0.3, missing_end=END, whiten_advantages=True), 0.0),
+}
+"""Algorithm, and weight of the pretraining text beside the rollouts."""
+
+NOTES = (
+    "A win is decided by the hidden judge without noise, between the policy's answer to a held-out prompt and the "
+    "fine-tuned policy's (SFT's) answer to the same prompt; equal worth is half a win. No stage saw these prompts, and "
+    "the reward model saw nothing but noisy rankings.",
+    "Distinct is the number of different texts among the answers, as a share of SFT's. A policy that found one good "
+    "review for every prompt would win nearly always and have a handful.",
+    "The pretraining text is sums, menus and reviews that answer nobody, none of which is rewarded. Its perplexity "
+    "says what of the language is lost on the way; PPO-ptx adds the loss of such text to every update.",
+)
+
+
+def reproduce(out: Path, seeds: Sequence[int]) -> Reproduction:
+    """Everything, once per seed.
+
+    Args:
+        out: folder for the runs.
+        seeds: roots of all randomness.
+    """
+    found = [_one(seed_folder(out, seed), seed) for seed in seeds]
+    names = list(found[0]["arms"])
+    measures = {
+        f"{name}: {what}": [one["arms"][name][what] for one in found]
+        for name in names
+        for what in ("win_rate", "distinct_of_sft", "kl", "gold", "perplexity_of_sft")
+        if what in found[0]["arms"][name]
+    } | {f"reward model: {what}": [one["reward_model"][what] for one in found] for what in ("share", "ceiling")}
+    arms = {name: {what: _mean(measures[f"{name}: {what}"]) for what in _whats(measures, name)} for name in names}
+    summary: dict[str, Any] = {
+        "seeds": list(seeds),
+        "gold_win_rate_vs_sft": arms[MAIN]["win_rate"],
+        "gold_win_rate_vs_sft_interval": [one["arms"][MAIN]["win_rate_interval"] for one in found],
+        "distinct_share_of_sft": arms[MAIN]["distinct_of_sft"],
+        "reward_model_accuracy": _mean(measures["reward model: share"]),
+        "reward_model_ceiling": _mean(measures["reward model: ceiling"]),
+        "perplexity": {name: arms[name]["perplexity_of_sft"] for name in (MAIN, PTX)},
+        "arms": arms,
+        "arena": [one["arena"] for one in found],
+        "per_seed": measures,
+        "every_seed": [{**one["arms"], "SFT": one["sft"]} for one in found],
+    }
+    return Reproduction(
+        title="From preference to policy",
+        headline=f"PPO's answers beat SFT's in {arms[MAIN]['win_rate']:.0%} of held-out prompts with "
+        f"{arms[MAIN]['distinct_of_sft']:.0%} as many different texts; {DIVERSE}: {arms[DIVERSE]['win_rate']:.0%} "
+        f"and {arms[DIVERSE]['distinct_of_sft']:.0%}.",
+        summary=summary,
+        checks=_checks(arms, found),
+        pictures=_pictures(found),
+        notes=NOTES,
+        tables={"Seeds": seed_table(seeds, measures)},
+    )
+
+
+def _checks(arms: Mapping[str, Mapping[str, float]], found: Sequence[Mapping[str, Any]]) -> list[Check]:
+    least = min(one["arms"][DIVERSE]["win_rate_interval"]["low"] for one in found)
+    plain, ptx = arms[MAIN]["perplexity_of_sft"], arms[PTX]["perplexity_of_sft"]
+    return [
+        Check("PPO with KL: gold win rate against SFT", arms[MAIN]["win_rate"], 0.75, 0.0, at_least=True),
+        Check(f"{DIVERSE}: gold win rate against SFT", arms[DIVERSE]["win_rate"], 0.60, 0.0, at_least=True),
+        Check(f"{DIVERSE}: lower end of its interval, least of the seeds", least, 0.5, 0.0, at_least=True),
+        Check(f"{DIVERSE}: distinct answers ÷ SFT's", arms[DIVERSE]["distinct_of_sft"], 0.70, 0.0, at_least=True),
+        Check("PPO-ptx: perplexity of pretraining text ÷ SFT's", ptx, 1.05, 0.0, at_most=True),
+        Check("PPO without ptx: the same", plain, 1.05, 0.0, at_least=True),
+    ]
+
+
+def _one(out: Path, seed: int) -> dict[str, Any]:
+    begun = ground(out, seed)
+    lines = pretraining_text(LINES, seed, "held out")
+    first, usual = answers(begun, begun.sft), perplexity(policy_of(begun.sft), lines)
+    runs = {name: optimise(begun, _folder(name), algorithm, STEPS, ptx=ptx) for name, (algorithm, ptx) in ARMS.items()}
+    players = {"SFT": first} | {name: answers(begun, run) for name, run in runs.items()}
+    players[f"best of {BEST}"] = chosen(answers(begun, begun.sft, BEST), BEST)
+    arms = {name: against(found, first) for name, found in players.items() if name != "SFT"}
+    for name, run in runs.items():
+        arms[name]["perplexity_of_sft"] = perplexity(policy_of(run), lines) / usual
+    accuracy = reward_accuracy(begun)
+    write_report(runs[MAIN].path)
+    return {
+        "sft": {**first.plain(), "perplexity": usual},
+        "arms": arms,
+        "steps": {name: _columns(run) for name, run in runs.items()},
+        "arena": arena(players, seed),
+        "reward_model": {**accuracy, "share": accuracy["accuracy"]["value"]},
+    }
+
+
+def against(policy: Answers, first: Answers) -> dict[str, Any]:
+    """A policy's numbers beside those of the first."""
+    won = policy.wins(first)
+    return {
+        **policy.plain(),
+        "win_rate": won.value,
+        "win_rate_interval": won.plain(),
+        "distinct_of_sft": policy.distinct / first.distinct,
+    }
+
+
+def _columns(run: Run) -> dict[str, list[float]]:
+    names = {"gold": "environment/gold", "kl": "kl_ref_episode", "proxy": "reward"}
+    return {"step": [float(row["step"]) for row in run.metrics]} | {
+        name: [row[column] for row in run.metrics] for name, column in names.items()
+    }
+
+
+def _pictures(found: Sequence[Mapping[str, Any]]) -> list[Picture]:
+    names = list(found[0]["arms"])
+    wins = [_over(found, name, "win_rate") for name in names]
+    distinct = [_over(found, name, "distinct_of_sft") for name in names]
+    learnt = [
+        over_seeds(name, found[0]["steps"][name]["step"], [one["steps"][name]["gold"] for one in found])
+        for name in found[0]["steps"]
+    ]
+    return [
+        Picture(
+            "Better answers, and how many different ones",
+            bars(
+                names, {"wins against SFT": wins, "distinct ÷ SFT's": distinct}, title="Held-out prompts", percent=True
+            ),
+            "Half of all wins is no better than SFT. A policy that collapses wins with few texts.",
+        ),
+        Picture(
+            "Learning",
+            curve(learnt, title="The hidden judge's opinion", unit="nats, rollouts of each step", size=(7.2, 3.4)),
+            "Nobody asks this judge during training; the reward model stands in for it.",
+        ),
+    ]
+
+
+def _over(found: Sequence[Mapping[str, Any]], name: str, what: str) -> Estimate:
+    """The mean over seeds; of one seed the interval of its own, where there is one."""
+    values = [one["arms"][name][what] for one in found]
+    interval = found[0]["arms"][name].get(f"{what}_interval")
+    if len(values) == 1 and interval:
+        return Estimate(values[0], interval["low"], interval["high"], interval["count"])
+    return t_mean(values)
+
+
+def _whats(measures: Mapping[str, Sequence[float]], name: str) -> list[str]:
+    return [key.removeprefix(f"{name}: ") for key in measures if key.startswith(f"{name}: ")]
+
+
+def _folder(name: str) -> str:
+    return "-".join("".join(c if c.isalnum() else " " for c in name.lower()).split())
+
+
+def _mean(values: Sequence[float]) -> float:
+    return t_mean(list(values)).value
