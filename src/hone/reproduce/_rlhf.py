@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hone.algorithms.base import Algorithm
+from hone.algorithms.ppo import PPO
 from hone.core.feedback import Answer, Comparison
 from hone.core.files import write_text
 from hone.core.seeding import generator
@@ -46,7 +47,10 @@ from hone.training.run import Run
 TASK = Reviews()
 SAMPLING = Sampling(max_tokens=32)
 TEXTS, RANKED, ANSWERS, PASSES = 20000, 500, 4, 6
-BATCH = BatchConfig(prompts=96, samples=1, epochs=2, updates=2)
+STEPS = 35
+BATCH = BatchConfig(prompts=96, samples=1, updates=4)
+END = -3.0
+"""The reward of an answer that does not end, below the worst that does."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,15 @@ def ground(out: Path, seed: int) -> Ground:
     return Ground(out, seed, sft, reward)
 
 
-def optimise(ground: Ground, name: str, algorithm: Algorithm, steps: int, *, lr: float = 4e-4, ptx: float = 0.0) -> Run:
+def optimise(
+    ground: Ground,
+    name: str,
+    algorithm: Algorithm,
+    *,
+    lr: float = 4e-4,
+    batch: BatchConfig = BATCH,
+    ptx: float = 0.0,
+) -> Run:
     """Train the fine-tuned policy against the reward model."""
     return online_stage(
         Recipe(
@@ -135,12 +147,18 @@ def optimise(ground: Ground, name: str, algorithm: Algorithm, steps: int, *, lr:
             ground.task,
             algorithm,
             SAMPLING,
-            BATCH,
+            batch,
             OptimiserConfig(lr=lr),
-            RunConfig(out=str(ground.out / name), steps=steps, seed=ground.seed, save_every=steps, reference_every=1),
+            RunConfig(out=str(ground.out / name), steps=STEPS, seed=ground.seed, save_every=STEPS, reference_every=1),
             ptx=PtxConfig(ptx, source=ground.text, max_length=96) if ptx else None,
         )
     )
+
+
+def ppo(ground: Ground, beta: float, ptx: float = 0.0) -> Run:
+    """PPO with a fixed weight of the KL, with pretraining text beside it or without."""
+    name = f"ppo-{beta:g}" + (f"-ptx-{ptx:g}" if ptx else "")
+    return optimise(ground, name, PPO(beta=beta, missing_end=END), ptx=ptx)
 
 
 @dataclass(frozen=True)

@@ -12,17 +12,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hone.algorithms.ppo import PPO
 from hone.evaluate.estimates import best_at_k, bootstrap_mean, t_mean
 from hone.functional.kl import best_of_n_kl
 from hone.report.charts import Series, curve, over_seeds
-from hone.reproduce._rlhf import Answers, answers, ground, optimise, reward_accuracy
+from hone.reproduce._rlhf import Answers, answers, ground, ppo, reward_accuracy
 from hone.reproduce.base import Check, Picture, Reproduction
 from hone.reproduce.stages import seed_folder, seed_table
 from hone.training.run import Run
 
-BETAS = (0.0, 0.05, 0.15, 0.5)
-STEPS, SAMPLES, PROMPTS, BLOCK = 45, 64, 128, 3
+BETAS = (0.0, 0.15, 0.5, 1.0)
+SAMPLES, PROMPTS, BLOCK = 64, 128, 2
 SIZES = tuple(2**i for i in range(SAMPLES.bit_length()))
 """The N of best-of-N."""
 BEST = "best-of-N"
@@ -93,7 +92,7 @@ def _one(out: Path, seed: int) -> dict[str, Any]:
     first = answers(begun, begun.sft)
     arms, steps = {}, {}
     for beta in BETAS:
-        run = optimise(begun, f"ppo-{beta:g}", PPO(beta=beta, missing_end=-3.0), STEPS)
+        run = ppo(begun, beta)
         arms[_name(beta)] = compared(answers(begun, run), first)
         steps[_name(beta)] = path_of(run)
     pool = answers(begun, begun.sft, SAMPLES, PROMPTS)

@@ -1,8 +1,8 @@
 """RLHF in miniature: from preferences to a policy that has gamed nobody, and kept its words and its language.
 
-From one fine-tuned policy and one reward model, learnt from a noisy person's rankings: PPO with two weights of the KL
-penalty, PPO-ptx, A2C with the KL in the reward and in the loss, best-of-N; then the loop closed, rounds of new answers,
-new rankings, a reward model on their union and PPO. The judge of every policy is the person's mind without noise.
+From one fine-tuned policy and one reward model, learnt from a noisy person's rankings: PPO with several weights of the
+KL penalty, PPO-ptx, A2C with the KL in the reward and in the loss, best-of-N; then the loop closed, rounds of new
+answers, new rankings, a reward model on their union and PPO. All are judged by the person's mind without noise.
 """
 
 from __future__ import annotations
@@ -12,38 +12,32 @@ from pathlib import Path
 from typing import Any
 
 from hone.algorithms.a2c import A2C
-from hone.algorithms.base import Algorithm
-from hone.algorithms.ppo import PPO
 from hone.evaluate.estimates import Estimate, t_mean
 from hone.report.charts import bars, curve, over_seeds
 from hone.report.page import write_report
 from hone.reproduce._rlhf import (
+    END,
     Answers,
+    Ground,
     answers,
     arena,
     chosen,
     ground,
     optimise,
     perplexity,
+    ppo,
     pretraining_text,
     reward_accuracy,
 )
 from hone.reproduce.base import Check, Picture, Reproduction
 from hone.reproduce.stages import policy_of, seed_folder, seed_table
+from hone.training.recipe import BatchConfig
 from hone.training.run import Run
 
-STEPS, BEST, LINES = 45, 16, 1000
-END = -3.0
-"""The reward of an answer that does not end, below the worst that does."""
-MAIN, DIVERSE, PTX = "PPO", "PPO, β = 1", "PPO-ptx"
-ARMS: Mapping[str, tuple[Algorithm, float]] = {
-    MAIN: (PPO(beta=0.5, missing_end=END), 0.0),
-    DIVERSE: (PPO(beta=1.0, missing_end=END), 0.0),
-    PTX: (PPO(beta=0.5, missing_end=END), 1.0),
-    "A2C, KL in the reward": (A2C(beta=0.5, missing_end=END, whiten_advantages=True), 0.0),
-    "A2C, KL in the loss": (A2C(alpha=0.3, missing_end=END, whiten_advantages=True), 0.0),
-}
-"""Algorithm, and weight of the pretraining text beside the rollouts."""
+BEST, LINES = 16, 1000
+WEAK, MAIN, DIVERSE, PTX = "PPO, β = 0.15", "PPO, β = 0.5", "PPO, β = 1", "PPO-ptx, β = 0.5"
+ON_POLICY = BatchConfig(prompts=96, samples=1)
+"""A2C has no ratio and no clip: one update on each step's answers, with a larger learning rate."""
 
 NOTES = (
     "A win is decided by the hidden judge without noise, between the policy's answer to a held-out prompt and the "
@@ -115,7 +109,7 @@ def _one(out: Path, seed: int) -> dict[str, Any]:
     begun = ground(out, seed)
     lines = pretraining_text(LINES, seed, "held out")
     first, usual = answers(begun, begun.sft), perplexity(policy_of(begun.sft), lines)
-    runs = {name: optimise(begun, _folder(name), algorithm, STEPS, ptx=ptx) for name, (algorithm, ptx) in ARMS.items()}
+    runs = _policies(begun)
     players = {"SFT": first} | {name: answers(begun, run) for name, run in runs.items()}
     players[f"best of {BEST}"] = chosen(answers(begun, begun.sft, BEST), BEST)
     arms = {name: against(found, first) for name, found in players.items() if name != "SFT"}
@@ -129,6 +123,20 @@ def _one(out: Path, seed: int) -> dict[str, Any]:
         "steps": {name: _columns(run) for name, run in runs.items()},
         "arena": arena(players, seed),
         "reward_model": {**accuracy, "share": accuracy["accuracy"]["value"]},
+    }
+
+
+def _policies(begun: Ground) -> dict[str, Run]:
+    """Every policy that is trained against the one reward model."""
+    reward = A2C(beta=0.5, missing_end=END, whiten_advantages=True)
+    loss = A2C(alpha=0.5, missing_end=END, whiten_advantages=True)
+    return {
+        WEAK: ppo(begun, 0.15),
+        MAIN: ppo(begun, 0.5),
+        DIVERSE: ppo(begun, 1.0),
+        PTX: ppo(begun, 0.5, ptx=1.0),
+        "A2C, KL in the reward": optimise(begun, "a2c-reward", reward, lr=1e-3, batch=ON_POLICY),
+        "A2C, KL in the loss": optimise(begun, "a2c-loss", loss, lr=1e-3, batch=ON_POLICY),
     }
 
 
@@ -185,10 +193,6 @@ def _over(found: Sequence[Mapping[str, Any]], name: str, what: str) -> Estimate:
 
 def _whats(measures: Mapping[str, Sequence[float]], name: str) -> list[str]:
     return [key.removeprefix(f"{name}: ") for key in measures if key.startswith(f"{name}: ")]
-
-
-def _folder(name: str) -> str:
-    return "-".join("".join(c if c.isalnum() else " " for c in name.lower()).split())
 
 
 def _mean(values: Sequence[float]) -> float:
