@@ -46,9 +46,8 @@ from hone.training.run import Run
 
 TASK = Reviews()
 SAMPLING = Sampling(max_tokens=32)
-TEXTS, RANKED, ANSWERS, PASSES = 20000, 500, 4, 6
-STEPS = 35
-BATCH = BatchConfig(prompts=96, samples=1, updates=4)
+TEXTS, ANSWERS, PASSES = 20000, 4, 6
+BATCH = BatchConfig(prompts=96, samples=1, epochs=2, updates=2)
 END = -3.0
 """The reward of an answer that does not end, below the worst that does."""
 
@@ -60,12 +59,14 @@ class Ground:
     Attributes:
         out: the seed's folder.
         seed: root of all randomness.
+        ranked: prompts whose answers the person ranked.
         sft: the fine-tuned model: the first policy, and the reference of every KL.
         reward: the reward model.
     """
 
     out: Path
     seed: int
+    ranked: int
     sft: Run
     reward: Run
 
@@ -95,8 +96,8 @@ def pretraining_text(count: int, seed: int, name: str = "train") -> list[str]:
     return lines
 
 
-def ground(out: Path, seed: int) -> Ground:
-    """Pretrain, fine-tune and learn the reward, unless that is done."""
+def ground(out: Path, seed: int, ranked: int) -> Ground:
+    """Pretrain, fine-tune and learn the reward from so many ranked prompts, unless that is done."""
     text = _write(out / "data" / "text.jsonl", [{"text": line} for line in pretraining_text(TEXTS, seed)])
     base = fit_stage(
         FitRecipe(
@@ -116,25 +117,26 @@ def ground(out: Path, seed: int) -> Ground:
             run=RunConfig(out=str(out / "sft"), steps=300, seed=seed + 1000, save_every=300),
         )
     )
-    ranked = _write(out / "data" / "ranked.jsonl", TASK.rankings(RANKED, seed, answers=ANSWERS))
+    rankings = _write(out / "data" / "ranked.jsonl", TASK.rankings(ranked, seed, answers=ANSWERS))
     rows = 16
     reward = reward_stage(
         RewardRecipe(
-            FeedbackConfig(ranked, validation=0.0, max_length=96),
+            FeedbackConfig(rankings, validation=0.0, max_length=96),
             model=ModelConfig(str(sft.model)),
             rows=rows,
             normalise=NormaliseConfig(256, str(sft.model), SAMPLING.max_tokens),
             optimiser=OptimiserConfig(lr=1e-3, warmup=10, schedule="linear", weight_decay=0.01),
-            run=RunConfig(out=str(out / "reward"), steps=PASSES * RANKED // rows, seed=seed, save_every=10_000),
+            run=RunConfig(out=str(out / "reward"), steps=PASSES * ranked // rows, seed=seed, save_every=10_000),
         )
     )
-    return Ground(out, seed, sft, reward)
+    return Ground(out, seed, ranked, sft, reward)
 
 
 def optimise(
     ground: Ground,
     name: str,
     algorithm: Algorithm,
+    steps: int,
     *,
     lr: float = 4e-4,
     batch: BatchConfig = BATCH,
@@ -149,16 +151,16 @@ def optimise(
             SAMPLING,
             batch,
             OptimiserConfig(lr=lr),
-            RunConfig(out=str(ground.out / name), steps=STEPS, seed=ground.seed, save_every=STEPS, reference_every=1),
+            RunConfig(out=str(ground.out / name), steps=steps, seed=ground.seed, save_every=steps, reference_every=1),
             ptx=PtxConfig(ptx, source=ground.text, max_length=96) if ptx else None,
         )
     )
 
 
-def ppo(ground: Ground, beta: float, ptx: float = 0.0) -> Run:
+def ppo(ground: Ground, beta: float, steps: int, ptx: float = 0.0) -> Run:
     """PPO with a fixed weight of the KL, with pretraining text beside it or without."""
     name = f"ppo-{beta:g}" + (f"-ptx-{ptx:g}" if ptx else "")
-    return optimise(ground, name, PPO(beta=beta, missing_end=END), ptx=ptx)
+    return optimise(ground, name, PPO(beta=beta, missing_end=END), steps, ptx=ptx)
 
 
 @dataclass(frozen=True)
@@ -235,7 +237,7 @@ def perplexity(policy: Policy, lines: Sequence[str]) -> float:
 
 def reward_accuracy(ground: Ground, prompts: int = 400) -> dict[str, Any]:
     """Agreement of the reward model with new judgements on held-out prompts, and the best that there can be."""
-    known = {text for row in TASK.rankings(RANKED, ground.seed, answers=ANSWERS) for text in row["completions"]}
+    known = {text for row in TASK.rankings(ground.ranked, ground.seed, answers=ANSWERS) for text in row["completions"]}
     rows = [
         row
         for row in TASK.comparisons(prompts, ground.seed, split="test", answers=ANSWERS)

@@ -20,8 +20,8 @@ from hone.reproduce.base import Check, Picture, Reproduction
 from hone.reproduce.stages import seed_folder, seed_table
 from hone.training.run import Run
 
-BETAS = (0.0, 0.15, 0.5, 1.0)
-SAMPLES, PROMPTS, BLOCK = 64, 128, 2
+BETAS = (0.0, 0.15, 0.5)
+RANKED, STEPS, SAMPLES, PROMPTS, BLOCK = 128, 45, 64, 128, 3
 SIZES = tuple(2**i for i in range(SAMPLES.bit_length()))
 """The N of best-of-N."""
 BEST = "best-of-N"
@@ -88,11 +88,11 @@ def _checks(measures: Mapping[str, Sequence[float]]) -> list[Check]:
 
 
 def _one(out: Path, seed: int) -> dict[str, Any]:
-    begun = ground(out, seed)
+    begun = ground(out, seed, RANKED)
     first = answers(begun, begun.sft)
     arms, steps = {}, {}
     for beta in BETAS:
-        run = ppo(begun, beta)
+        run = ppo(begun, beta, STEPS)
         arms[_name(beta)] = compared(answers(begun, run), first)
         steps[_name(beta)] = path_of(run)
     pool = answers(begun, begun.sft, SAMPLES, PROMPTS)

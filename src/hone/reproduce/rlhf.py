@@ -34,7 +34,7 @@ from hone.reproduce.stages import policy_of, seed_folder, seed_table
 from hone.training.recipe import BatchConfig
 from hone.training.run import Run
 
-BEST, LINES = 16, 1000
+RANKED, STEPS, BEST, LINES = 500, 20, 16, 1000
 WEAK, MAIN, DIVERSE, PTX = "PPO, β = 0.15", "PPO, β = 0.5", "PPO, β = 1", "PPO-ptx, β = 0.5"
 ON_POLICY = BatchConfig(prompts=96, samples=1)
 """A2C has no ratio and no clip: one update on each step's answers, with a larger learning rate."""
@@ -106,7 +106,7 @@ def _checks(arms: Mapping[str, Mapping[str, float]], found: Sequence[Mapping[str
 
 
 def _one(out: Path, seed: int) -> dict[str, Any]:
-    begun = ground(out, seed)
+    begun = ground(out, seed, RANKED)
     lines = pretraining_text(LINES, seed, "held out")
     first, usual = answers(begun, begun.sft), perplexity(policy_of(begun.sft), lines)
     runs = _policies(begun)
@@ -131,12 +131,12 @@ def _policies(begun: Ground) -> dict[str, Run]:
     reward = A2C(beta=0.5, missing_end=END, whiten_advantages=True)
     loss = A2C(alpha=0.5, missing_end=END, whiten_advantages=True)
     return {
-        WEAK: ppo(begun, 0.15),
-        MAIN: ppo(begun, 0.5),
-        DIVERSE: ppo(begun, 1.0),
-        PTX: ppo(begun, 0.5, ptx=1.0),
-        "A2C, KL in the reward": optimise(begun, "a2c-reward", reward, lr=1e-3, batch=ON_POLICY),
-        "A2C, KL in the loss": optimise(begun, "a2c-loss", loss, lr=1e-3, batch=ON_POLICY),
+        WEAK: ppo(begun, 0.15, STEPS),
+        MAIN: ppo(begun, 0.5, STEPS),
+        DIVERSE: ppo(begun, 1.0, STEPS),
+        PTX: ppo(begun, 0.5, STEPS, ptx=1.0),
+        "A2C, KL in the reward": optimise(begun, "a2c-reward", reward, STEPS, lr=1e-3, batch=ON_POLICY),
+        "A2C, KL in the loss": optimise(begun, "a2c-loss", loss, STEPS, lr=1e-3, batch=ON_POLICY),
     }
 
 
