@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from hone.evaluate.estimates import NOTHING
 from hone.models.chat import Renderer
 from hone.reproduce import overoptimisation, rlhf
 from hone.reproduce._rlhf import Answers, arena, chosen, judged, perplexity, pretraining_text
+from hone.reproduce.base import Reproduction
 
 
 def made(texts: str, gold: list[float], proxy: list[float] | None = None, prompts: str = "") -> Answers:
@@ -120,3 +122,67 @@ def test_the_kl_of_answers_is_the_mean_of_their_summed_log_ratios() -> None:
     assert answers.kl.value == pytest.approx(np.mean(apart), abs=1e-4) != 0
     assert (answers.gold, answers.proxy, answers.length) == ([-1.0, -1.0], [0.5, 0.5], 2.5)
     assert dataclasses.replace(answers, kl=NOTHING).plain()["distinct"] == 1.0
+
+
+def holds(found: Reproduction) -> dict[str, bool]:
+    return {check.name: check.holds for check in found.checks}
+
+
+def overoptimised(seed: int, free: float) -> dict[str, Any]:
+    """What a seed would give whose gold changes by ``free`` without a KL."""
+    arms = {
+        overoptimisation._name(beta): {
+            "gold_change": 1.0 if beta else free, "proxy_change": 2.0, "kl": 4.0, "distinct": 0.5,
+        }
+        for beta in overoptimisation.BETAS
+    }  # fmt: skip
+    line = [0.0, 4.0, 9.0 + seed]
+    steps = {name: {"kl": line, "gold": line, "proxy": line, "step": [3.0, 6.0, 9.0]} for name in arms}
+    best = [{"gold": 1.0, "proxy": 2.0} for _ in overoptimisation.SIZES]
+    return {"arms": arms, "steps": steps, "best_of": best, "reward_model": {"accuracy": {"value": 0.7}}}
+
+
+def test_gold_below_sft_without_a_kl_and_above_with_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(overoptimisation, "_one", lambda out, seed: overoptimised(seed, -2.0 + seed))
+    found = overoptimisation.reproduce(tmp_path, range(2))
+    assert all(holds(found).values())
+    assert found.summary["arms"]["PPO without KL"]["gold_change"] == -1.5
+    assert found.summary["best_of_n"]["4"]["kl"] == pytest.approx(math.log(4) - 0.75)
+    assert len(found.pictures) == 4
+    line = overoptimisation._against_root("PPO without KL", [overoptimised(s, 0) for s in (0, 1)], "gold")
+    assert list(line.x) == pytest.approx([0.0, 2.0, math.sqrt(9.5)])
+    assert list(line.y) == pytest.approx([0.0, 4.0, 9.5])
+    monkeypatch.setattr(overoptimisation, "_one", lambda out, seed: overoptimised(seed, 0.1))
+    missed = holds(overoptimisation.reproduce(tmp_path, range(1)))
+    assert [name for name, held in missed.items() if not held] == ["without KL: gold, less SFT's"]
+
+
+def trained(win: float, low: float, distinct: float, ptx: float) -> dict[str, Any]:
+    """What a seed would give: MAIN wins ``win``, DIVERSE the rest."""
+    plain = {"kl": 1.0, "gold": 1.0, "win_rate": 0.7, "distinct_of_sft": distinct, "perplexity_of_sft": 1.5}
+    plain["win_rate_interval"] = {"low": low, "high": 0.9, "count": 500}  # type: ignore[assignment]
+    arms = {rlhf.MAIN: plain | {"win_rate": win}, rlhf.DIVERSE: plain, rlhf.PTX: plain | {"perplexity_of_sft": ptx}}
+    line = {"step": [1.0, 2.0], "gold": [0.0, 1.0], "kl": [0.0, 1.0], "proxy": [0.0, 1.0]}
+    return {
+        "sft": {}, "arms": arms, "steps": dict.fromkeys(arms, line), "arena": {},
+        "reward_model": {"share": 0.75, "ceiling": 0.8},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("seed", "missed"),
+    [
+        (trained(0.75, 0.51, 0.7, 1.05), set()),
+        (trained(0.74, 0.51, 0.7, 1.05), {"PPO with KL: gold win rate against SFT"}),
+        (trained(0.80, 0.49, 0.7, 1.05), {f"{rlhf.DIVERSE}: lower end of its interval, least of the seeds"}),
+        (trained(0.80, 0.51, 0.6, 1.05), {f"{rlhf.DIVERSE}: distinct answers ÷ SFT's"}),
+        (trained(0.80, 0.51, 0.7, 1.06), {"PPO-ptx: perplexity of pretraining text ÷ SFT's"}),
+    ],
+)
+def test_what_rlhf_must_show(
+    seed: dict[str, Any], missed: set[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(rlhf, "_one", lambda out, number: seed)
+    found = rlhf.reproduce(tmp_path, range(1))
+    assert {name for name, held in holds(found).items() if not held} == missed
+    assert found.summary["gold_win_rate_vs_sft"] == seed["arms"][rlhf.MAIN]["win_rate"]
