@@ -39,9 +39,10 @@ from hone.models.tiny import TinyConfig
 from hone.reproduce.stages import fit_stage, online_stage, policy_of, reward_stage
 from hone.rollout.rows import to_batch
 from hone.training.columns import score_all
+from hone.training.feedback import FeedbackConfig
 from hone.training.fit import DataConfig, FitRecipe
 from hone.training.recipe import BatchConfig, OptimiserConfig, PtxConfig, Recipe, RunConfig
-from hone.training.reward import FeedbackConfig, NormaliseConfig, RewardRecipe
+from hone.training.reward import NormaliseConfig, RewardRecipe
 from hone.training.run import Run
 
 TASK = Reviews()
