@@ -148,7 +148,8 @@ def blocks(values: Sequence[float], size: int) -> list[float]:
 def _pictures(found: Sequence[Mapping[str, Any]]) -> list[Picture]:
     words = {"gold": "Gold, the hidden judge", "proxy": "Proxy, the reward model"}
     captions = {
-        "gold": "The same choice of answers goes well for a while. Best-of-N stands beside the policies as a baseline.",
+        "gold": "Without a penalty gold rises with the proxy at first, then turns over; with one the policy stops on "
+        "the way. Best-of-N is the baseline that trains nothing.",
         "proxy": "What is optimised. Only with the picture of gold beside it does it say anything.",
     }
     size = (7.2, 3.4)
