@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import combinations, product
+from typing import TYPE_CHECKING
 
-from hone.data.feedback.store import Verdict
 from hone.functional.agreement import krippendorff_alpha, pairwise_kappa, percent_agreement
 from hone.functional.ratings import (
     Battles,
@@ -17,6 +17,9 @@ from hone.functional.ratings import (
     to_elo,
     win_matrix,
 )
+
+if TYPE_CHECKING:
+    from hone.data.feedback.store import Verdict
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from hone.core.batch import Batch
+from hone.core.errors import HoneError
 from hone.models.config import Layout
+from hone.models.policy import Policy, Reference, load
 from hone.models.score import Scores
 from hone.training.micro import micro_batches
+from hone.training.recipe import Recipe
 
 
 class Scorer(Protocol):
@@ -61,3 +65,22 @@ def score_all(
                 value_BT[index, :width] = part.need("value")
                 last_B[index] = part.need("last_value")
     return Scores(logprob_BT, value=value_BT, last_value=last_B)
+
+
+def reference_of(recipe: Recipe, policy: Policy) -> Reference:
+    """The policy as it is now, or the model that the recipe names.
+
+    Raises:
+        HoneError: that model's tokens are others.
+    """
+    if not recipe.reference:
+        return policy.reference()
+    named = load(dataclasses.replace(recipe.model, path=recipe.reference, revision=None))
+    if named.tokenizer.get_vocab() != policy.tokenizer.get_vocab():
+        raise HoneError(
+            "the reference has another tokenizer than the policy, so it cannot score the policy's tokens",
+            where="reference",
+            got=recipe.reference,
+            expected="a model of the same family: the one that the policy was trained from",
+        )
+    return named.reference()

@@ -24,7 +24,7 @@ from hone.rollout.answers import check_answers
 from hone.rollout.episodes import Start, rollout
 from hone.rollout.rows import to_batch
 from hone.training import records
-from hone.training.columns import score_all
+from hone.training.columns import reference_of, score_all
 from hone.training.preflight import check_gap, describe, gap_warning
 from hone.training.ptx import PtxStream
 from hone.training.recipe import PACKAGES, Recipe
@@ -72,8 +72,7 @@ class OnlineLoop:
         self.recipe, self.policy, self.run, self.engine = recipe, policy, run, engine
         self.algorithm = recipe.algorithm
         self.renderer = Renderer(policy.tokenizer)
-        needs_reference = "ref_logprob" in self.algorithm.needs or recipe.run.reference_every
-        self.reference = policy.reference() if needs_reference else None
+        self.reference = reference_of(recipe, policy) if recipe.needs_reference else None
         self.session = Session(run, policy, self.algorithm, recipe.optimiser, recipe.run)
         self._warned = False
         self.ptx = PtxStream(recipe.ptx, policy, recipe.run.seed) if recipe.ptx else None

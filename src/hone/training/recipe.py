@@ -193,6 +193,7 @@ class Recipe:
         ptx: pretraining text beside the rollouts; none for none.
         allow_truncated_sampling: train although the sampler's distribution is not the learner's (law 5).
         engine: how rollouts are computed.
+        reference: a model that the KL is measured to, loaded like the policy; "" is the policy as the run begins.
     """
 
     model: ModelConfig
@@ -205,14 +206,20 @@ class Recipe:
     ptx: PtxConfig | None = None
     allow_truncated_sampling: bool = False
     engine: EngineConfig = field(default_factory=EngineConfig)
+    reference: str = ""
+
+    @property
+    def needs_reference(self) -> bool:
+        """The KL to a reference is in the loss or the reward, or is measured."""
+        return "ref_logprob" in self.algorithm.needs or bool(self.run.reference_every)
 
     def check(self) -> None:
         """Refuse combinations that cannot be meant.
 
         Raises:
             HoneError: a group baseline over groups of one; resampling without a group baseline; a dual clip although
-                every ratio is 1; an overlong zone longer than a completion; truncated or reshaped sampling in training;
-                options of values where the algorithm has none.
+                every ratio is 1; a reference that nothing needs; an overlong zone longer than a completion; truncated
+                or reshaped sampling in training; options of values where the algorithm has none.
         """
         self._check_values()
         if "row_score" in self.algorithm.needs:
@@ -220,6 +227,13 @@ class Recipe:
                 f"{type(self.algorithm).__name__} learns from judged answers, not from rollouts",
                 where="algorithm.name",
                 do="hone reward trains a reward model by it",
+            )
+        if self.reference and not self.needs_reference:
+            raise HoneError(
+                "no KL to a reference is needed or measured, so this has no effect",
+                where="reference",
+                got=self.reference,
+                do="leave it out, or set run.reference_every or the algorithm's beta",
             )
         if self.algorithm.group_baseline and self.batch.samples < 2:
             raise HoneError(

@@ -18,15 +18,14 @@ from hone.core.files import write_json
 from hone.core.seeding import key, permutation_index
 from hone.data.preferences import answers_of, encode_labels, fitting, score_comparisons, select, standardise
 from hone.data.rows import Example
-from hone.engines.base import Request, Sampling
-from hone.engines.embedded import EmbeddedEngine
+from hone.engines.base import Sampling
 from hone.evaluate.preferences import judge, judge_thumbs
-from hone.models.chat import Renderer
 from hone.models.config import ModelConfig
 from hone.models.policy import load
 from hone.models.reward import RewardModel
 from hone.models.reward_files import load_reward, reward_of
 from hone.models.tiny import TinyConfig
+from hone.rollout.writing import Writer
 from hone.training.feedback import FeedbackConfig, read_labels
 from hone.training.fit import check_offline, check_scratch, from_scratch
 from hone.training.fitting import FitLoop, check_fits
@@ -187,15 +186,8 @@ def _normalise(recipe: RewardRecipe, model: RewardModel, train: Sequence[Label],
 def _sample(config: NormaliseConfig, prompts: Sequence[Text], seed: int) -> list[str]:
     """One answer of the policy to each prompt."""
     assert config.policy is not None
-    policy = load(config.policy)
-    renderer, sampling = Renderer(policy.tokenizer), Sampling(max_tokens=config.max_tokens)
-    requests = []
-    for i, prompt in enumerate(prompts):
-        context = renderer.opening(prompt) if isinstance(prompt, str) else renderer.opening("", prompt)
-        room = policy.max_length - config.max_tokens
-        requests.append(Request(i, tuple(context[-max(room, 1) :]), sampling, key(seed, "normalise", i)))
-    done = EmbeddedEngine.of(policy).generate(requests)
-    return [renderer.decode(completion.tokens) for completion in done]
+    writer = Writer(load(config.policy), Sampling(max_tokens=config.max_tokens))
+    return writer.answer(prompts, [key(seed, "normalise", i) for i in range(len(prompts))])
 
 
 def _evaluate(run: Run, model: RewardModel, held_out: Sequence[Label], data: FeedbackConfig, length: int) -> None:

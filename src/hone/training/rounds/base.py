@@ -110,8 +110,8 @@ class Rounds:
         """What a round does, in order."""
         raise NotImplementedError
 
-    def conclude(self, last: Round) -> str:
-        """Write what is to be said of all rounds (``evals/``, ``summary.json``); returns a sentence, or ""."""
+    def conclude(self, at: Round) -> str:
+        """Write what is to be said of all rounds so far into ``evals/``, after each; returns a sentence, or ""."""
         return ""
 
 
@@ -171,6 +171,11 @@ class Round:
         return Path(self.recipe.run.out)
 
     @property
+    def name(self) -> str:
+        """What the policies of these rounds are called: the run directory's name."""
+        return self.out.resolve().name or "run"
+
+    @property
     def folder(self) -> Path:
         """The folder of this round."""
         return self.out / f"round-{self.number}"
@@ -185,9 +190,13 @@ class Round:
         """The rounds whose data this one learns from: all so far, or itself alone."""
         return self.rounds if self.recipe.rounds.keep == "all" else [self]
 
+    def collected(self, stage: str) -> list[Record]:
+        """What a collecting stage has collected in this round."""
+        return read_json_lines(self.folder / stage / ROWS)
+
     def rows(self, stage: str) -> list[Record]:
         """What a collecting stage has collected in the rounds whose data this one learns from."""
-        return [row for each in self.kept for row in read_json_lines(each.folder / stage / ROWS)]
+        return [row for each in self.kept for row in each.collected(stage)]
 
     @property
     def result(self) -> ModelConfig:
@@ -240,11 +249,10 @@ def train_rounds(recipe: RoundsRecipe, *, resume: bool = False) -> Run:
     for number in range(1, kind.rounds + 1):
         found = _round(Round(recipe, number))
         if number > len(run.metrics):
+            if told := kind.conclude(Round(recipe, number)):
+                print(told, file=sys.stderr)
             run.log(number, found)
-    last = Round(recipe, kind.rounds)
-    if told := kind.conclude(last):
-        print(told, file=sys.stderr)
-    run.publish(lambda folder: _copy(Path(last.result.path), folder))
+    run.publish(lambda folder: _copy(Round(recipe, kind.rounds).result.path, folder))
     return run
 
 
@@ -267,5 +275,5 @@ def _round(at: Round) -> dict[str, float]:
     return {**measures, "seconds_step": seconds}
 
 
-def _copy(model: Path, folder: Path) -> None:
+def _copy(model: str, folder: Path) -> None:
     shutil.copytree(model, folder, dirs_exist_ok=True)

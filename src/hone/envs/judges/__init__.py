@@ -1,0 +1,1 @@
+"""Who compares answers where people do not: one judge per file."""
