@@ -23,6 +23,7 @@ from hone.training.fit import DataConfig, FitRecipe, SftRecipe
 from hone.training.preferences import PreferRecipe
 from hone.training.recipe import BatchConfig, EngineConfig, OptimiserConfig, PtxConfig, Recipe, RunConfig
 from hone.training.reward import NormaliseConfig, RewardRecipe, TinyRewardRecipe
+from hone.training.rounds.base import Rounds
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -139,6 +140,16 @@ def test_every_task_grader_and_algorithm_has_its_keys_explained(package: str, pa
             assert f"`{f.name}`" in text, f"{name}.{f.name}"
 
 
+def test_every_key_of_rounds_stands_on_their_page_with_its_default() -> None:
+    shared = {f.name: default(f) for f in dataclasses.fields(Rounds)}
+    assert documented("rounds.md", "## Keys") == {"name": "required", **shared}
+    for name in names("hone.training.rounds"):
+        kind = resolve(name, "hone.training.rounds", "rounds")
+        (heading,) = re.findall(rf"^## `{name}`.*$", (DOCS / "rounds.md").read_text(), re.M)
+        own = {f.name: default(f) for f in dataclasses.fields(kind) if f.name not in {*shared, *kind.inner}}
+        assert documented("rounds.md", heading) == own
+
+
 @pytest.mark.parametrize("readme", ["README.md", "README.zh.md"])
 def test_every_verb_is_in_the_readme(readme: str) -> None:
     text = (ROOT / readme).read_text()
@@ -192,7 +203,9 @@ def test_the_index_names_every_page() -> None:
 def test_every_toml_example_builds(text: str) -> None:
     """Examples that show one section are completed with a model, a task and an algorithm."""
     values = tomllib.loads(text)
-    if values.get("algorithm", {}).get("name") in REWARD_LOSSES:
+    if "rounds" in values:
+        rounds_recipe_from(values)
+    elif values.get("algorithm", {}).get("name") in REWARD_LOSSES:
         reward_recipe_from(values)
     elif FIT_KEYS & values.keys():
         fit_recipe_from({"data": {"source": "x.jsonl"}, **values})

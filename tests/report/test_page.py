@@ -211,6 +211,32 @@ def test_a_supervised_run(tmp_path: Path) -> None:
     assert "Rollouts" not in page.text
 
 
+def test_rounds_with_an_arena(tmp_path: Path) -> None:
+    config = '[rounds]\nname = "rlhf"\nrounds = 3\n[run]\nseed = 3\n'
+    lines = [{"step": n, "answers/gold": n / 2, "policy/kl_ref": 0.1 * n, "seconds_step": 4.0} for n in (1, 2)]
+    run = _run(tmp_path / "run", lines, config)
+    (run / "evals").mkdir()
+    standings = [
+        {"round": n, "name": f"run@round-{n}", "rating": {"value": 900.0 + 90 * n, "low": 850.0, "high": 1150.0}}
+        for n in range(3)
+    ]
+    (run / "evals" / "arena.json").write_text(json.dumps({"headline": "It rose.", "standings": standings}))
+    page = _page(run)
+    for text in (
+        "not finished, round 2 of 3",
+        "It rose.",
+        "Strength",
+        "1080",
+        "Stage answers",
+        "Gold",
+        "Stage policy",
+    ):
+        assert text in page.text, text
+    assert "Other measurements" not in page.text
+    assert page.text.count("round") > 4
+    assert ">step<" not in page.source
+
+
 def test_runs_that_hardly_began(tmp_path: Path) -> None:
     run = tmp_path / "begun"
     run.mkdir()

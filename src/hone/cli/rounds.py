@@ -9,6 +9,7 @@ killed or waiting run has done is used as it is: --resume goes on in the middle 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from hone.cli._recipes import help_table, read_recipe, split_flags
 from hone.core.errors import HoneError
@@ -26,9 +27,14 @@ def run(argv: list[str]) -> None:
 
     from hone.report.page import write_report
     from hone.training.build import rounds_recipe_from
-    from hone.training.rounds.base import train_rounds
+    from hone.training.rounds.base import WaitingError, train_rounds
 
-    made = train_rounds(rounds_recipe_from(values, positional[0]), resume="resume" in given)
+    recipe = rounds_recipe_from(values, positional[0])
+    try:
+        made = train_rounds(recipe, resume="resume" in given)
+    except WaitingError:
+        write_report(Path(recipe.run.out))  # whoever waits would like to see what there is
+        raise
     print(f"model: {made.model}   report: {write_report(made.path)}")
 
 

@@ -11,6 +11,7 @@ import jinja2
 from markupsafe import Markup
 
 from hone.core.files import write_text
+from hone.report.arena import arena_chart
 from hone.report.comparison import headline, strata_chart, table
 from hone.report.diagnostics import diagnostic_charts
 from hone.report.panels import sections
@@ -53,9 +54,10 @@ def page_values(run_dir: Path, *, charts: bool = True) -> dict[str, Any]:
         "rows": table(judged),
         "strata": Markup(strata_chart(judged)),
         "turns": [Markup(chart) for chart in turn_charts(judged)] if charts else [],
+        "arena": Markup(arena_chart(run.evaluations)) if charts else "",
         "preferences": [Markup(chart) for chart in preference_charts(run.evaluations)] if charts else [],
         "diagnostics": [Markup(chart) for chart in diagnostic_charts(run.evaluations)] if charts else [],
-        "sections": sections(run.metrics) if charts else {},
+        "sections": sections(run.metrics, "rounds.name" in run.settings) if charts else {},
         "steps": shown(run.rollouts) if charts else [],
     }
 
@@ -77,21 +79,29 @@ def render(template: str, **values: Any) -> str:
 
 
 def _headline(run: RunFiles) -> str:
-    told = run.summary.get("headline")
+    told = run.summary.get("headline") or run.evaluations.get("arena", {}).get("headline")
     if isinstance(told, str):
         return told
     return headline(run.evaluations, run.metrics) or "Nothing has been measured yet."
 
 
 def _status(run: RunFiles) -> str:
-    planned = run.settings.get("run.steps", run.settings.get("steps"))
+    rounds = run.settings.get("rounds.rounds")
+    planned = rounds or run.settings.get("run.steps", run.settings.get("steps"))
     of = f" of {planned:,}" if isinstance(planned, int) else ""
-    return f"{'finished' if run.finished else 'not finished'}, step {run.steps:,}{of}"
+    what = "round" if rounds else "step"
+    return f"{'finished' if run.finished else 'not finished'}, {what} {run.steps:,}{of}"
 
 
 def _facts(run: RunFiles) -> Mapping[str, str]:
     """What stands in the strip under the title."""
-    named = {"Algorithm": "algorithm.name", "Task": "task.name", "Model": "model.path", "Seed": "run.seed"}
+    named = {
+        "Rounds": "rounds.name",
+        "Algorithm": "algorithm.name",
+        "Task": "task.name",
+        "Model": "model.path",
+        "Seed": "run.seed",
+    }
     facts = {title: str(run.settings[key]) for title, key in named.items() if key in run.settings}
     for title, metric, unit in (("Tokens sampled", "tokens", ""), ("Time", "seconds_step", " s")):
         values = [y for y in run.metrics.get(metric, ([], []))[1] if math.isfinite(y)]

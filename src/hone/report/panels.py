@@ -102,8 +102,11 @@ class Panel:
     note: str = ""
 
 
-def sections(metrics: Columns) -> dict[str, list[Panel]]:
-    """Section title to its charts, for the metrics that exist; unknown metrics stand under "Other"."""
+def sections(metrics: Columns, rounds: bool = False) -> dict[str, list[Panel]]:
+    """Section title to its charts, for the metrics that exist; unknown metrics stand under "Other".
+
+    Of ``rounds`` the metrics are ``STAGE/MEASURE``; each stage has a section.
+    """
     columns = dict(metrics)
     if "validation_loss" in columns and "validation_pair_accuracy" not in columns:
         steps, losses = columns["validation_loss"]
@@ -111,9 +114,14 @@ def sections(metrics: Columns) -> dict[str, list[Panel]]:
     known = {name for charts in SECTIONS.values() for chart in charts for name in chart.lines} | _ELSEWHERE
     drawn = {title: [_draw(chart, columns) for chart in charts] for title, charts in SECTIONS.items()}
     criteria = {n: n.removeprefix("criterion/") for n in columns if n.startswith("criterion/")}
-    rest = [Chart(n, "", {n: n}) for n in columns if n not in known and n not in criteria]
+    staged = [n for n in columns if rounds and "/" in n]
+    rest = [Chart(n, "", {n: n}) for n in columns if n not in known and n not in (*criteria, *staged)]
     drawn["Learning"][1:1] = [_draw(chart, columns) for chart in _criteria(criteria)]
     drawn["Speed"].append(_phases(columns))
+    for name in staged:
+        stage, _, measure = name.partition("/")
+        chart = _draw(Chart(measure.replace("_", " ").capitalize(), "", {name: measure}), columns, x_label="round")
+        drawn.setdefault(f"Stage {stage}", []).append(chart)
     drawn["Other"] = [_draw(chart, columns) for chart in rest]
     found = {title: [panel for panel in panels if panel is not None] for title, panels in drawn.items()}
     return {title: panels for title, panels in found.items() if panels}
@@ -126,7 +134,7 @@ def _criteria(named: Mapping[str, str]) -> list[Chart]:
     return [Chart("Reward by criterion", "mean, before weights", {n: named[n] for n in part}) for part in parts]
 
 
-def _draw(chart: Chart, columns: Columns) -> Panel | None:
+def _draw(chart: Chart, columns: Columns, x_label: str = "step") -> Panel | None:
     present = {name: label for name, label in chart.lines.items() if name in columns}
     if not present:
         return None
@@ -136,6 +144,7 @@ def _draw(chart: Chart, columns: Columns) -> Panel | None:
         [Series(label, *columns[name]) for name, label in present.items()],
         title=chart.title,
         unit=chart.unit,
+        x_label=x_label,
         log=chart.log and any(y > 0 for y in values),
         smooth=True,
         limits=(0.0 if chart.share else None, None),

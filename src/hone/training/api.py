@@ -33,6 +33,7 @@ def train(
     resume: bool = False,
     engine: Engine | None = None,
     ptx: PtxConfig | None = None,
+    reference: str = "",
     **settings: Any,
 ) -> Run:
     """Train a policy online and return its run.
@@ -44,6 +45,7 @@ def train(
         resume: go on with the run in ``out``.
         engine: samples completions; the embedded engine by default.
         ptx: pretraining text beside the rollouts.
+        reference: a model that the KL is measured to; "" is the policy as the run begins.
         settings: any field of :class:`Sampling`, :class:`BatchConfig`, :class:`EngineConfig`,
             :class:`OptimiserConfig` or
             :class:`RunConfig` by its name: ``prompts=32, samples=16, lr=3e-4, max_tokens=8, steps=60``.
@@ -58,6 +60,7 @@ def train(
         task,
         algorithm,
         ptx=ptx,
+        reference=reference,
         allow_truncated_sampling=bool(sections.pop("allow_truncated_sampling", False)),
         **{name: build(cls, sections[name], f"[{name}]") for name, cls in SECTIONS.items()},
     )

@@ -195,8 +195,9 @@ def rate(at: Round, stages: Sequence[str]) -> dict[str, Any]:
     scores = [0.5 + 0.5 * ((m[last.name] < m[first.name]) - (m[last.name] > m[first.name])) for m, _ in meetings]
     won = share(scores, [prompt for _, prompt in meetings])
     value, low, high = last.bradley_terry
+    rounds = "round" if at.number == 1 else "rounds"
     headline = (
-        f"Over {at.number} rounds the policy went from {first.bradley_terry[0]:.0f} to {value:.0f} points "
+        f"After {at.number} {rounds} the policy has gone from {first.bradley_terry[0]:.0f} to {value:.0f} points "
         f"(95 % interval {low:.0f} to {high:.0f})"
     )
     if meetings:

@@ -14,6 +14,7 @@ from hone.core.extras import require_extra
 from hone.core.files import write_json
 from hone.core.seeding import permutation_index
 from hone.envs.graders.reward_model import RewardModel
+from hone.envs.graders.rubric import Rubric
 from hone.models.config import ValueConfig
 from hone.training.build import recipe_from, reward_recipe_from
 from hone.training.collecting import write_rows
@@ -71,6 +72,7 @@ class RLHF(Rounds):
             other; 0 rates them by the comparisons of the training prompts alone.
         floor: the reward of an empty answer.
         reward_clip: rewards are cut to ±this; 0 leaves them.
+        graders: further criteria beside the reward model, as ``task.graders``, which the reward model replaces.
         critic_from_reward: values come from a model of their own that starts as the round's reward model.
         db: the feedback database that all labels go to, a file or a URL; "" is ``feedback.db`` in the run directory.
         reward: how the reward model is fitted. It starts from ``[reward.model]``, or else from ``[model]``.
@@ -85,6 +87,7 @@ class RLHF(Rounds):
     arena: int = 64
     floor: float = -5.0
     reward_clip: float = 0.0
+    graders: tuple[Any, ...] = ()
     critic_from_reward: bool = False
     db: str = ""
     reward: Any = field(default_factory=lambda: REWARD.read({}, "[reward]"))
@@ -100,6 +103,7 @@ class RLHF(Rounds):
             raise ValueError("rounds.prompts and pairs must be at least 1, answers at least 2: nothing else compares")
         if min(self.snapshots, self.arena, self.reward_clip) < 0:
             raise ValueError("rounds.snapshots, arena and reward_clip must not be negative")
+        object.__setattr__(self, "graders", _rubric(self.graders))
 
     def check(self, recipe: RoundsRecipe) -> None:
         """Find out before the first round what would fail in it.
@@ -112,12 +116,19 @@ class RLHF(Rounds):
         kind = type(recipe.task).__name__
         if not recipe.task.single_turn:
             raise HoneError("RLHF compares single answers, and this task has several turns", where="task", got=kind)
-        if "graders" not in {f.name for f in dataclasses.fields(recipe.task)}:
+        usual: dict[str, Any] = {f.name: f.default for f in dataclasses.fields(recipe.task)}
+        if "graders" not in usual:
             raise HoneError(
                 "this task takes no graders, so no reward model can judge it",
                 where="task.name",
                 got=kind,
                 expected="reviews, or questions with your prompts",
+            )
+        if recipe.task.graders and recipe.task.graders != _rubric(usual["graders"]):
+            raise HoneError(
+                "the reward model replaces the task's graders, so this has no effect",
+                where="task.graders",
+                do="write criteria to be added to it as rounds.graders",
             )
         if self.judge is not None and not callable(getattr(self.judge, "prefers_first", None)):
             raise HoneError(
@@ -200,7 +211,7 @@ class RLHF(Rounds):
         model = at.start
         if self.critic_from_reward:
             model = dataclasses.replace(model, value=ValueConfig("separate", judge.path))
-        task = dataclasses.replace(at.recipe.task, graders=(*at.recipe.task.graders, judge))
+        task = dataclasses.replace(at.recipe.task, graders=(judge, *self.graders))
         made: Recipe = replaced(
             self.online,
             {
@@ -214,6 +225,10 @@ class RLHF(Rounds):
             },
         )
         return made
+
+
+def _rubric(graders: tuple[Any, ...]) -> tuple[Any, ...]:
+    return Rubric(graders).graders if graders else ()
 
 
 def _held_out(run: Run) -> dict[str, float]:
