@@ -61,16 +61,7 @@ class Arena:
 
 def make_arena(verdicts: Iterable[Verdict], rounds: int = 100) -> Arena:
     """Rate every author from verdicts; prompts are what the bootstrap draws, for battles of one prompt are alike."""
-    triples: list[tuple[str, str, float]] = []
-    prompts: list[int] = []
-    left_out = 0
-    for verdict in verdicts:
-        for (_, firsts, rank), (_, seconds, other) in combinations(verdict.answers, 2):
-            # An answer that several wrote counts for each of them.
-            met = [(a, b) for a, b in product(firsts, seconds) if a and b and a != b]
-            triples += [(a, b, 0.5 if rank == other else float(rank < other)) for a, b in met]
-            prompts += [verdict.prompt] * len(met)
-            left_out += not met
+    triples, prompts, left_out = meetings(verdicts)
     battles = Battles.of(triples, prompts)
     found = bootstrap_bradley_terry(battles, rounds=rounds)
     strength = Interval(to_elo(found.value_P), to_elo(found.low_P), to_elo(found.high_P))
@@ -92,6 +83,23 @@ def make_arena(verdicts: Iterable[Verdict], rounds: int = 100) -> Arena:
         for i in order
     ]
     return Arena(standings, shares, len(battles), left_out)
+
+
+def meetings(verdicts: Iterable[Verdict]) -> tuple[list[tuple[str, str, float]], list[int], int]:
+    """Battles (first, second, score) of known and different authors, the prompt of each, and how many pairs are none.
+
+    An answer that several wrote counts for each of them.
+    """
+    triples: list[tuple[str, str, float]] = []
+    prompts: list[int] = []
+    left_out = 0
+    for verdict in verdicts:
+        for (_, firsts, rank), (_, seconds, other) in combinations(verdict.answers, 2):
+            met = [(a, b) for a, b in product(firsts, seconds) if a and b and a != b]
+            triples += [(a, b, 0.5 if rank == other else float(rank < other)) for a, b in met]
+            prompts += [verdict.prompt] * len(met)
+            left_out += not met
+    return triples, prompts, left_out
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ import functools
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ from hone.data.feedback.questions import Group, Question, Questions
 from hone.engines.base import Sampling
 from hone.envs.base import Task
 from hone.envs.judges.base import Judge
-from hone.evaluate.arena import make_arena
+from hone.evaluate.arena import make_arena, meetings
 from hone.evaluate.estimates import share
 from hone.models.config import ModelConfig
 from hone.models.policy import load
@@ -159,8 +158,11 @@ class Asking:
 
     def _ask_people(self, store: FeedbackStore, questions: Questions, answers: Path) -> list[Entry]:
         answered, asked = store.answered(), questions.lists["compare"]
-        ranked = {canonical(q.prompt) for q in questions.lists["rank"] if q.id in answered}
-        missing = sum(q.id not in answered and canonical(q.prompt) not in ranked for q in asked)
+        ranked = [{canonical(a.text) for a in q.answers} for q in questions.lists["rank"] if q.id in answered]
+        missing = sum(
+            q.id not in answered and not any({canonical(a.text) for a in q.answers} <= texts for texts in ranked)
+            for q in asked
+        )
         if missing:
             command = f"hone ui --db {shlex.quote(self.db)} --answers {shlex.quote(str(answers / ANSWERS))}"
             raise WaitingError(
@@ -186,22 +188,21 @@ def rate(at: Round, stages: Sequence[str]) -> dict[str, Any]:
     if len(found) < 2:
         return {}
     (_, first), (_, last) = found[0], found[-1]
-    meetings = [
-        ({name: rank for _, name, rank in pair}, verdict.prompt)
-        for verdict in said
-        for pair in combinations(verdict.answers, 2)
-        if {pair[0][1], pair[1][1]} == {first.name, last.name}
+    battles, prompts, _ = meetings(said)
+    duels = [
+        (score if one == last.name else 1 - score, prompt)
+        for (one, other, score), prompt in zip(battles, prompts, strict=True)
+        if {one, other} == {first.name, last.name}
     ]
-    scores = [0.5 + 0.5 * ((m[last.name] < m[first.name]) - (m[last.name] > m[first.name])) for m, _ in meetings]
-    won = share(scores, [prompt for _, prompt in meetings])
+    won = share([score for score, _ in duels], [prompt for _, prompt in duels])
     value, low, high = last.bradley_terry
     rounds = "round" if at.number == 1 else "rounds"
     headline = (
         f"After {at.number} {rounds} the policy has gone from {first.bradley_terry[0]:.0f} to {value:.0f} points "
         f"(95 % interval {low:.0f} to {high:.0f})"
     )
-    if meetings:
-        headline += f"; it wins {100 * won.value:.0f} % of {len(meetings)} comparisons with the first one"
+    if duels:
+        headline += f"; it wins {100 * won.value:.0f} % of {len(duels)} comparisons with the first one"
     return {
         "headline": headline + ".",
         "standings": [
@@ -228,7 +229,7 @@ def _verdicts(entries: Iterable[Entry]) -> list[Verdict]:
     for entry in entries:
         prompt = prompts.setdefault(canonical(entry.label.prompt), len(prompts))
         ranked = [
-            (answers.setdefault((prompt, answer.author, canonical(answer.text)), len(answers)), answer.author, rank)
+            (answers.setdefault((prompt, answer.author, canonical(answer.text)), len(answers)), answer.authors, rank)
             for answer, rank in parts(entry.label)
             if rank is not None
         ]
