@@ -21,6 +21,7 @@ from hone.envs.sandbox.judge import Case
 from hone.envs.sandbox.suite import UnitTests
 from hone.envs.sandbox.syscalls import program_filter
 from hone.envs.tasks.code import Code
+from hone.envs.tasks.retry import Retry
 from hone.evaluate.model import EvalConfig, evaluate_model
 from hone.models.chat import Renderer
 from hone.models.tiny import TinyConfig, create_tiny
@@ -181,6 +182,35 @@ def test_in_the_loop_programs_are_scored_and_the_failing_test_is_said(tmp_path: 
         evaluation, _ = evaluate_model(policy, task, sampling, config, engine=engine)
         assert evaluation.plain()["accuracy"]["value"] == 0.25
         assert evaluation.failures == 0
+
+
+@needs_sandbox
+def test_the_failing_test_is_what_the_next_attempt_sees(tmp_path: Path) -> None:
+    """A policy that mends what it is told: what comes back, then what cannot be read, then the right program."""
+    code = Code(write(tmp_path, HUMAN_EVAL), test_fraction=0, graders=(CodeGrader(limits=TIGHT),))
+    task = Retry(code, turns=4, feedback="{feedback}\nAgain.\n", stop_when_correct=True)
+    task.preflight()
+    tokenizer = char_tokenizer([chr(c) for c in range(32, 127)] + ["\n"])
+    encode = lambda text: tokenizer(text, add_special_tokens=False)["input_ids"]  # noqa: E731
+    seen: list[str] = []
+
+    def script(request: Any) -> str:
+        seen.append(tokenizer.decode(list(request.prompt), skip_special_tokens=True))
+        if "double(2) returned 2" not in seen[-1]:
+            return "    return x\n"
+        return "    return (\n" if "never closed" not in seen[-1] else "    return x + x\n"
+
+    engine = ScriptedEngine(script, encode=encode, end_id=tokenizer.eos_token_id)
+    with nothing_left():
+        (found,) = rollout(engine, task, Renderer(tokenizer), [Start(0, 0, 0)], Sampling(max_tokens=64), noise=(0, 1))
+    said = [
+        "    return x\n\nTest 1 of 3 failed: double(2) returned 2\nAgain.\n",
+        "    return (\n\nThe program raised SyntaxError: '(' was never closed (in: return ()\nAgain.\n",
+    ]
+    question = HUMAN_EVAL["prompt"]
+    assert seen == [question, question + said[0], question + said[0] + said[1]]
+    assert [turn.outcome.value for turn in found.turns if isinstance(turn.outcome, Scored)] == [0.0, 0.0, 1.0]
+    assert (found.terminated, found.metrics) == (True, {"first": 0.0, "last": 1.0, "attempts": 3.0})
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -16,6 +17,8 @@ from hone.core.seeding import generator, permutation_index
 from hone.core.spans import span
 from hone.core.types import Outcome, Trajectory
 from hone.engines.base import Engine
+from hone.envs.base import Task
+from hone.envs.tasks.retry import Retry
 from hone.evaluate.accuracy import evaluate
 from hone.functional.kl import kl_estimate
 from hone.models.chat import Renderer
@@ -153,10 +156,18 @@ class OnlineLoop:
         return rolled
 
     def held_out_accuracy(self, step: int) -> float:
-        """Sampled accuracy on test questions after a step; the same questions and noise every time."""
-        size = min(self.recipe.run.evaluate_questions, self.recipe.task.size("test"))
+        """Sampled accuracy on test questions after a step; the same questions and noise every time.
+
+        Of several attempts at a question the last counts, and the truth stops none of them.
+        """
+        task = self.recipe.task
+        size = min(self.recipe.run.evaluate_questions, task.size("test"))
         starts = [Start(episode, episode, 0) for episode in range(size)]
-        trajectories = self._roll("evaluate", starts, {}, version=step * self.updates_per_step, split="test")
+        if isinstance(task, Retry):
+            task = replace(task, stop_when_correct=False)
+        trajectories = self._roll("evaluate", starts, {}, version=step * self.updates_per_step, split="test", task=task)
+        if isinstance(task, Retry):
+            trajectories = [task.last(trajectory) for trajectory in trajectories]
         return float(evaluate(trajectories, threshold=self.recipe.run.evaluate_threshold).accuracy.value)
 
     def _roll(
@@ -167,11 +178,12 @@ class OnlineLoop:
         *,
         version: int,
         split: str = "train",
+        task: Task | None = None,
     ) -> list[Trajectory]:
         self.engine.sync(version)
         return rollout(
             self.engine,
-            self.recipe.task,
+            task or self.recipe.task,
             self.renderer,
             starts,
             self.recipe.sampling,

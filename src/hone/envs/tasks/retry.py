@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import gymnasium
@@ -97,6 +97,10 @@ class Retry:
     def attempts(self, trajectory: Trajectory) -> Sequence[Turn]:
         """The turns of an episode that are attempts: all but the critiques."""
         return trajectory.turns[:: self.stride]
+
+    def last(self, trajectory: Trajectory) -> Trajectory:
+        """The episode as if its last attempt had been its only one; a failed one as it is."""
+        return trajectory if trajectory.failure else replace(trajectory, turns=tuple(self.attempts(trajectory)[-1:]))
 
     def step_many(self, envs: Sequence[TextEnv], actions: Sequence[str]) -> list[Step]:
         """Grade the attempts among the actions in one call of the inner task, then say in each what comes next."""
