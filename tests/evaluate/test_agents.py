@@ -101,6 +101,21 @@ def test_probabilities_after_forced_actions() -> None:
         assert found[s, n] == pytest.approx(expected / expected.sum(), abs=1e-5)
 
 
+def test_with_thoughts_the_arms_are_weighed_where_the_thought_named_one() -> None:
+    policy = model(seed=3)
+    task = replace(TASK, face=Face("counts", thoughts=True))
+    agent = ModelAgent(policy, task, Sampling(max_tokens=20))
+    agent.engine = ScriptedEngine(lambda _: "a050b?>b", encode=agent._ids, end_id=agent.renderer.end_id)
+    wanted = np.array([[True], [False], [True]])
+    found = agent.probabilities(np.array([1]), np.array([0]), np.array([[0], [0]]), wanted)
+    bandits = agent.bandits(np.array([1]), np.array([0]))
+    mean = task.scene.hundredths((bandits.pull([0])[0] + bandits.pull([0])[0]) / 2)
+    for s, told in ((0, "Gd|a?b?c?d?"), (2, f"Gd|a02{mean:02}b?c?d?")):
+        context = [*agent.renderer.opening(told), *agent._ids("a050b?>")]
+        expected = np.exp([slow(policy, context, agent._ids(letter)) for letter in "abcd"])
+        assert found[s, 0] == pytest.approx(expected / expected.sum(), abs=1e-5)
+
+
 def test_diagnostics_run_on_an_untrained_model() -> None:
     agent = ModelAgent(model(), TASK, Sampling(max_tokens=2))
     greediness = Greediness(episodes=8).examine(agent)

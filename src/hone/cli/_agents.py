@@ -125,13 +125,15 @@ class Model:
     def probabilities(self, env: ActingEnv) -> list[float]:
         """Normalised over the actions; with thoughts, after one that is sampled."""
         from hone.core.seeding import key
-        from hone.evaluate.agents import answers_of, thought_of
+        from hone.evaluate.agents import answers_of, thoughts_of
         from hone.evaluate.choices import answer_probabilities
 
         context, self.thought = list(self._context), ""
         if env.face.thoughts:
             noise = key(self.seed, "play", len(env.history))
-            kept, self.thought = thought_of(self.engine, self.renderer, env.face, self.sampling, context, noise)
+            ((kept, self.thought),) = thoughts_of(
+                self.engine, self.renderer, env.face, self.sampling, [context], [noise]
+            )
             context += kept
         answers = answers_of(self.renderer, env.face, env.labels)
         return [float(p) for p in answer_probabilities(self.policy, [context], answers, "asking")[0]]

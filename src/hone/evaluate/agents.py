@@ -120,10 +120,9 @@ class ModelAgent:
                     contexts.append(context)
         face, answers = self.task.face, answers_of(self.renderer, self.task.face, self._labels)
         if face.thoughts:
-            for i, context in enumerate(contexts):
-                noise = key(self.seed, NOISE, "thought", i)
-                thought, _ = thought_of(self.engine, self.renderer, face, self.sampling, context, noise)
-                contexts[i] = [*context, *thought]
+            noises = [key(self.seed, NOISE, "thought", i) for i in range(len(contexts))]
+            found_R = thoughts_of(self.engine, self.renderer, face, self.sampling, contexts, noises)
+            contexts = [[*context, *thought] for context, (thought, _) in zip(contexts, found_R, strict=True)]
         found = np.full((*wanted_SN.shape, self.arms), np.nan)
         if places:
             s_R, n_R = np.array(places).T
@@ -189,14 +188,22 @@ def answers_of(renderer: Renderer, face: Face, labels: Sequence[str]) -> list[li
     return ids if any(a is not b and b[: len(a)] == a for a in bare for b in bare) else bare
 
 
-def thought_of(
-    engine: Engine, renderer: Renderer, face: Face, sampling: Sampling, context: Sequence[int], noise: int
-) -> tuple[list[int], str]:
-    """A thought, sampled: its ids up to the name of the action, and its text."""
-    (completion,) = engine.generate([Request(0, tuple(context), sampling, noise)])
-    text = renderer.decode(completion.tokens)
-    place, kept = face.place(text), 0
-    if place is not None:
-        while len(renderer.decode(completion.tokens[: kept + 1])) <= place:
-            kept += 1
-    return list(completion.tokens[:kept]), text[: place or 0]
+def thoughts_of(
+    engine: Engine,
+    renderer: Renderer,
+    face: Face,
+    sampling: Sampling,
+    contexts: Sequence[Sequence[int]],
+    noises: Sequence[int],
+) -> list[tuple[list[int], str]]:
+    """A thought for every context, sampled: its ids up to the name of the action, and its text."""
+    pairs = zip(contexts, noises, strict=True)
+    found = []
+    for completion in engine.generate([Request(i, tuple(c), sampling, n) for i, (c, n) in enumerate(pairs)]):
+        text = renderer.decode(completion.tokens)
+        place, kept = face.place(text), 0
+        if place is not None:
+            while len(renderer.decode(completion.tokens[: kept + 1])) <= place:
+                kept += 1
+        found.append((list(completion.tokens[:kept]), text[: place or 0]))
+    return found
