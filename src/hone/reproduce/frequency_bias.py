@@ -1,7 +1,7 @@
 """Frequency bias: an agent repeats what it has seen often, whatever it paid, and what RLFT changes about that.
 
 Protocol of "LLMs are Greedy Agents" (arXiv 2504.16078), section 4.2, in miniature: histories of two to ten random
-steps whose last action is repeated up to forty times with its true rewards (an episode has fifty steps, and the model
+steps whose last action is repeated up to 39 times with its true rewards (an episode has fifty steps, and the model
 has read no longer ones), on held-out bandits, before and after fine-tuning. Base and recipe are those of
 ``rlft-bandit``.
 """
@@ -24,7 +24,7 @@ from hone.reproduce.base import Check, Picture, Reproduction
 from hone.reproduce.rlft_bandit import TASK, greedy_base, tuned
 from hone.reproduce.stages import policy_of, seed_folder, seed_table
 
-PROTOCOL = FrequencyBias(bandits=16, targets=5, histories=5, repeats=40)
+PROTOCOL = FrequencyBias(bandits=16, targets=5, histories=5, repeats=39)
 WINDOW = slice(5, 11)
 AGENTS = {"base": "base", "rlft": "after RLFT"}
 

@@ -203,6 +203,6 @@ def _pictures(found: Sequence[Mapping[str, Mapping[str, Any]]]) -> list[Picture]
         )
     ]
     for name, title in AGENTS.items():
-        figure = confusion_chart(found[0][name], f"Knowing and doing: {title}")
+        figure = confusion_chart(found[0][name], title[0].upper() + title[1:])
         drawn.append(Picture(f"Confusion of {title}", figure, "Seed of the first run; per cent of all decisions."))
     return drawn
