@@ -199,6 +199,16 @@ def test_nothing_that_can_be_graded_is_one_line(base: Path, tmp_path: Path, monk
         )
 
 
+def test_a_window_longer_than_the_context_names_the_question(base: Path, tmp_path: Path) -> None:
+    wide = {"task__retry": "!" * 60, "rounds__prompts": 2}
+    with pytest.raises(HoneError, match=r"no room for an attempt; got the context of turn 3 on episode \d+ .*only 128"):
+        train_rounds(rounds_recipe_from(tables(base, tmp_path / "run", **wide)))
+    short = {**wide, "task__overflow": "shorten", "rounds__rounds": 1}
+    made = train_rounds(rounds_recipe_from(tables(base, tmp_path / "short", **short)))
+    assert [len(dialogue.visits) for dialogue in dialogues(made, 1)] == [3, 3]
+    assert max(len(visit.context) for dialogue in dialogues(made, 1) for visit in dialogue.visits) <= 124
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [

@@ -18,6 +18,9 @@ from hone.models.score import Scores
 class Weighted(Stateless):
     """``1/B Σ_b w_b · (mean over the answer's tokens of −log π)``: a token mean, not a sum; weights are not normalised.
 
+    Logged answers are an episode each. Online b is an episode: one token mean over all its answers, each token with the
+    weight of its own.
+
     Attributes:
         temperature: τ of the weight ``exp(A / τ)``; lower imitates the better ones more exclusively.
         most: largest weight; none for no limit.

@@ -109,7 +109,7 @@ class Conversion:
             "success": correct. A first answer is kept by all but the last.
         improved: the improved answers of every turn, or of the last alone ("last"; the released converter's, whose
             dialogue ends with the one improved answer).
-        own: learn the policy's own attempts too, where none stands in their place.
+        own: learn the policy's own attempts too; where ``improved`` is "last", those of the turns before it.
         only_success: leave out dialogues without a correct answer.
         after_correct: what becomes of turns after a correct attempt: left out ("drop", the released converter's), or
             kept, so that keeping a correct answer is learnt.

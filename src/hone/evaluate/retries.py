@@ -103,7 +103,7 @@ def judge_runs(
 
 
 def refuse_overflow(trajectories: Sequence[Trajectory]) -> None:
-    """An attempt for which the model's context has no room ends an evaluation.
+    """An attempt for which the model's context has no room ends an evaluation or a collection.
 
     Raises:
         HoneError: names the first such question.

@@ -21,6 +21,7 @@ from hone.data.attempts import Attempt, Dialogue, Visit
 from hone.engines.base import Sampling
 from hone.engines.embedded import EmbeddedEngine
 from hone.envs.tasks.retry import Retry
+from hone.evaluate.retries import refuse_overflow
 from hone.models.chat import Renderer
 from hone.models.policy import load
 from hone.rollout.episodes import Start, rollout
@@ -135,6 +136,7 @@ class Rise(Rounds):
                 noise=(at.seed("collect"),),
                 max_length=policy.max_length,
             )
+            refuse_overflow(played)
             return [dialogue.plain() for dialogue in self._improved(at, task, played, desk)]
 
         found = [Dialogue.of(row) for row in in_parts(out, asked, make, size=self.part, title="dialogues")]
