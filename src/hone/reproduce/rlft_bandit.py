@@ -70,7 +70,7 @@ NOTES = (
     "Bandit: ten Gaussian arms, means uniform on [0, 1], noise 0.1, 50 pulls. Here a player that is greedy from the "
     "first pull has about the regret of a random one.",
     "Aids named after a comma act while playing only, on the policy that was trained without them; the exploration "
-    "bonus acts while training only.",
+    "bonus acts while training only. The policy explores by chance: at temperature 0 it stays with its first arm.",
 )
 
 
