@@ -15,7 +15,8 @@ from hone.core.files import write_json
 from hone.core.seeding import permutation_index
 from hone.envs.graders.reward_model import RewardModel
 from hone.envs.graders.rubric import Rubric
-from hone.models.config import ValueConfig
+from hone.models.config import ModelConfig, ValueConfig
+from hone.models.reading import adapter_base, locate, read_tokenizer
 from hone.training.build import recipe_from, reward_recipe_from
 from hone.training.collecting import write_rows
 from hone.training.inner import Inner, replaced
@@ -109,8 +110,9 @@ class RLHF(Rounds):
         """Find out before the first round what would fail in it.
 
         Raises:
-            HoneError: a task of several turns or without graders; a judge that cannot compare; a reward model that does
-                not learn from comparisons; anything that the first round's policy training refuses.
+            HoneError: a task of several turns or without graders; a judge that cannot compare; a reward model that is
+                not there, does not learn from comparisons or cannot be the critic; anything that the first round's
+                policy training refuses.
         """
         require_extra("sqlalchemy")
         kind = type(recipe.task).__name__
@@ -146,6 +148,15 @@ class RLHF(Rounds):
         if self.critic_from_reward and recipe.model.value != ValueConfig():
             raise HoneError(
                 "rounds.critic_from_reward says where values come from", where="model.value", do="leave it out"
+            )
+        own = _vocabulary(recipe.model)
+        if self.reward.model.path and _vocabulary(self.reward.model) != own and self.critic_from_reward:
+            raise HoneError(
+                "the reward model has another tokenizer than the policy, so it cannot read the policy's states",
+                where="rounds.critic_from_reward",
+                got=self.reward.model.path,
+                expected="a reward model trained from this policy's family",
+                do="leave it out; as a judge a reward model reads text and may have any tokenizer",
             )
         self._online(Round(recipe, 1), Path("-")).check()
 
@@ -225,6 +236,16 @@ class RLHF(Rounds):
             },
         )
         return made
+
+
+def _vocabulary(model: ModelConfig) -> dict[str, int]:
+    """The tokens of a model that is to be loaded, without loading it."""
+    path = str(locate(model.path) or model.path)
+    base = adapter_base(path)
+    if base is not None and not (Path(path) / "tokenizer.json").is_file():
+        path = base
+    found = read_tokenizer(path, trust_remote_code=model.trust_remote_code, revision=model.revision).get_vocab()
+    return dict(found)
 
 
 def _rubric(graders: tuple[Any, ...]) -> tuple[Any, ...]:
