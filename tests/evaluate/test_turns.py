@@ -56,6 +56,7 @@ def test_some_turn_was_right_is_not_the_majority_over_turns(found: TurnEvaluatio
     assert found.named["p1@t3"].value == 1.0
     assert found.named["m1@t3"].value == 0.5
     assert found.by_question["m1@t3"] == {0: 0.5, 1: 0.5}
+    assert found.by_question["p1@t3"] == {0: 1.0, 1: 1.0}
 
 
 def test_parallel_majorities_are_over_all_subsets(found: TurnEvaluation) -> None:
