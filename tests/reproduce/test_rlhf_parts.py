@@ -157,14 +157,15 @@ def test_gold_below_sft_without_a_kl_and_above_with_one(monkeypatch: pytest.Monk
     assert [name for name, held in missed.items() if not held] == ["without KL: gold, less SFT's"]
 
 
-def trained(win: float, low: float, distinct: float, ptx: float) -> dict[str, Any]:
-    """What a seed would give: MAIN wins ``win``, DIVERSE the rest."""
+def trained(win: float, low: float, distinct: float, ptx: float, last: float = 0.5) -> dict[str, Any]:
+    """What a seed would give: MAIN wins ``win``, DIVERSE the rest; ``last`` is the rating after the last round."""
     plain = {"kl": 1.0, "gold": 1.0, "win_rate": 0.7, "distinct_of_sft": distinct, "perplexity_of_sft": 1.5}
     plain["win_rate_interval"] = {"low": low, "high": 0.9, "count": 500}  # type: ignore[assignment]
     arms = {rlhf.MAIN: plain | {"win_rate": win}, rlhf.DIVERSE: plain, rlhf.PTX: plain | {"perplexity_of_sft": ptx}}
     line = {"step": [1.0, 2.0], "gold": [0.0, 1.0], "kl": [0.0, 1.0], "proxy": [0.0, 1.0]}
+    rated = {name: {"rating": float(rating)} for name, rating in zip(rlhf.LADDER, (-1.0, 0.0, 0.5, last), strict=True)}
     return {
-        "sft": {}, "arms": arms, "steps": dict.fromkeys(arms, line), "arena": {},
+        "sft": {}, "arms": arms, "steps": dict.fromkeys(arms, line), "arena": rated,
         "reward_model": {"share": 0.75, "ceiling": 0.8},
     }  # fmt: skip
 
@@ -177,6 +178,7 @@ def trained(win: float, low: float, distinct: float, ptx: float) -> dict[str, An
         (trained(0.80, 0.49, 0.7, 1.05), {f"{rlhf.DIVERSE}: lower end of its interval, least of the seeds"}),
         (trained(0.80, 0.51, 0.6, 1.05), {f"{rlhf.DIVERSE}: distinct answers ÷ SFT's"}),
         (trained(0.80, 0.51, 0.7, 1.06), {"PPO-ptx: perplexity of pretraining text ÷ SFT's"}),
+        (trained(0.80, 0.51, 0.7, 1.05, last=0.4), {"rounds: least rise of the rating from one to the next"}),
     ],
 )
 def test_what_rlhf_must_show(

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hone.algorithms.a2c import A2C
 from hone.evaluate.estimates import Estimate, t_mean
 from hone.report.charts import bars, curve, over_seeds
@@ -29,6 +31,7 @@ from hone.reproduce._rlhf import (
     pretraining_text,
     reward_accuracy,
 )
+from hone.reproduce._rounds import ANSWERS, PROMPTS, ROUNDS, online_rounds
 from hone.reproduce.base import Check, Picture, Reproduction
 from hone.reproduce.stages import policy_of, seed_folder, seed_table
 from hone.training.recipe import BatchConfig
@@ -39,6 +42,9 @@ WEAK, MAIN, DIVERSE, PTX = "PPO, β = 0.15", "PPO, β = 0.5", "PPO, β = 1", "PP
 ON_POLICY = BatchConfig(prompts=96, samples=1)
 """A2C has no ratio and no clip: one update on each step's answers, with a larger learning rate."""
 
+LADDER = ("SFT", *(f"round {number}" for number in range(1, ROUNDS + 1)))
+"""The policies before and after every round."""
+
 NOTES = (
     "A win is decided by the hidden judge without noise, between the policy's answer to a held-out prompt and the "
     "fine-tuned policy's (SFT's) answer to the same prompt; equal worth is half a win. No stage saw these prompts, and "
@@ -47,6 +53,9 @@ NOTES = (
     "review for every prompt would win nearly always and have a handful.",
     "The pretraining text is sums, menus and reviews that answer nobody, none of which is rewarded. Its perplexity "
     "says what of the language is lost on the way; PPO-ptx adds the loss of such text to every update.",
+    f"The rounds are iterated RLHF: {ROUNDS} times {PROMPTS} new prompts, {ANSWERS} answers of the current policy "
+    "each, compared by the noisy person; a new reward model on all rounds' comparisons; a few steps of PPO. Ratings "
+    "are of held-out prompts: every two policies meet once on each, before the same noisy person.",
 )
 
 
@@ -65,6 +74,7 @@ def reproduce(out: Path, seeds: Sequence[int]) -> Reproduction:
         for what in ("win_rate", "distinct_of_sft", "kl", "gold", "perplexity_of_sft")
         if what in found[0]["arms"][name]
     } | {f"reward model: {what}": [one["reward_model"][what] for one in found] for what in ("share", "ceiling")}
+    measures |= {f"{name}: rating": [one["arena"][name]["rating"] for one in found] for name in LADDER}
     arms = {name: {what: _mean(measures[f"{name}: {what}"]) for what in _whats(measures, name)} for name in names}
     summary: dict[str, Any] = {
         "seeds": list(seeds),
@@ -95,6 +105,7 @@ def reproduce(out: Path, seeds: Sequence[int]) -> Reproduction:
 def _checks(arms: Mapping[str, Mapping[str, float]], found: Sequence[Mapping[str, Any]]) -> list[Check]:
     least = min(one["arms"][DIVERSE]["win_rate_interval"]["low"] for one in found)
     plain, ptx = arms[MAIN]["perplexity_of_sft"], arms[PTX]["perplexity_of_sft"]
+    rises = np.diff([_mean([one["arena"][name]["rating"] for one in found]) for name in LADDER])
     return [
         Check("PPO with KL: gold win rate against SFT", arms[MAIN]["win_rate"], 0.75, 0.0, at_least=True),
         Check(f"{DIVERSE}: gold win rate against SFT", arms[DIVERSE]["win_rate"], 0.60, 0.0, at_least=True),
@@ -102,6 +113,7 @@ def _checks(arms: Mapping[str, Mapping[str, float]], found: Sequence[Mapping[str
         Check(f"{DIVERSE}: distinct answers ÷ SFT's", arms[DIVERSE]["distinct_of_sft"], 0.70, 0.0, at_least=True),
         Check("PPO-ptx: perplexity of pretraining text ÷ SFT's", ptx, 1.05, 0.0, at_most=True),
         Check("PPO without ptx: the same", plain, 1.05, 0.0, at_least=True),
+        Check("rounds: least rise of the rating from one to the next", float(rises.min()), 0.0, 0.0, at_least=True),
     ]
 
 
@@ -109,7 +121,8 @@ def _one(out: Path, seed: int) -> dict[str, Any]:
     begun = ground(out, seed, RANKED)
     lines = pretraining_text(LINES, seed, "held out")
     first, usual = answers(begun, begun.sft), perplexity(policy_of(begun.sft), lines)
-    runs = _policies(begun)
+    runs, rounds = _policies(begun), online_rounds(begun)
+    runs |= {f"round {number}": run for number, run in enumerate(rounds, start=1)}
     players = {"SFT": first} | {name: answers(begun, run) for name, run in runs.items()}
     players[f"best of {BEST}"] = chosen(answers(begun, begun.sft, BEST), BEST)
     arms = {name: against(found, first) for name, found in players.items() if name != "SFT"}
@@ -120,7 +133,7 @@ def _one(out: Path, seed: int) -> dict[str, Any]:
     return {
         "sft": {**first.plain(), "perplexity": usual},
         "arms": arms,
-        "steps": {name: _columns(run) for name, run in runs.items()},
+        "steps": {name: _columns(run) for name, run in runs.items() if run not in rounds},
         "arena": arena(players, seed),
         "reward_model": {**accuracy, "share": accuracy["accuracy"]["value"]},
     }
@@ -159,7 +172,7 @@ def _columns(run: Run) -> dict[str, list[float]]:
 
 
 def _pictures(found: Sequence[Mapping[str, Any]]) -> list[Picture]:
-    names = list(found[0]["arms"])
+    names, arenas = list(found[0]["arms"]), [one["arena"] for one in found]
     wins = [_over(found, name, "win_rate") for name in names]
     distinct = [_over(found, name, "distinct_of_sft") for name in names]
     learnt = [
@@ -178,6 +191,17 @@ def _pictures(found: Sequence[Mapping[str, Any]]) -> list[Picture]:
             "Learning",
             curve(learnt, title="The hidden judge's opinion", unit="nats, rollouts of each step", size=(7.2, 3.4)),
             "Nobody asks this judge during training; the reward model stands in for it.",
+        ),
+        Picture(
+            "Rounds climb",
+            curve(
+                [over_seeds("rating", range(len(LADDER)), [[a[n]["rating"] for n in LADDER] for a in arenas])],
+                title="Rating in the arena",
+                unit="Bradley-Terry, nats; all policies of this page are on one scale",
+                x_label="round",
+                size=(7.2, 3.0),
+            ),
+            "Round 0 is SFT. Each round ranks new answers of its policy, refits the reward model and goes on with PPO.",
         ),
     ]
 
