@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import signal
 import subprocess
@@ -138,6 +140,28 @@ def test_stopped_at_any_write_it_ends_with_the_same_bits(
     assert stops > 8
     left = files(Run(out))
     assert left == files(whole)
+
+
+@pytest.mark.parametrize("write", [4, 30], ids=["collecting", "fitting"])
+def test_a_full_disk_is_said_and_the_rounds_go_on(
+    whole: Run, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: int
+) -> None:
+    sync, writes = os.fsync, 0
+
+    def full(descriptor: int) -> None:
+        nonlocal writes
+        writes += 1
+        if writes >= write:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sync(descriptor)
+
+    made = rounds_recipe_from(recipe(base, tmp_path / "run"))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(HoneError, match=r"the disk is full.*free some space, then resume"):
+            train_rounds(made)
+    assert (tmp_path / "run" / "round-1" / "collect" / "rows.jsonl").exists() == (write == 30)
+    assert files(train_rounds(made, resume=True)) == files(whole)
 
 
 SCRIPT = """
