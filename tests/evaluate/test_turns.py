@@ -19,7 +19,7 @@ TRUTH = ("b", "d")
 def run(question: int, answers: str, weights: Sequence[float] = (1, 1, 1)) -> Run:
     """One letter per attempt; "_" is an answer that could not be read, in capitals it took two tokens more."""
     made = (
-        Attempt("" if a == "_" else a.lower(), a.lower() == TRUTH[question], 1 + 2 * a.isupper(), w)
+        Attempt("" if a == "_" else a.lower(), a.lower() == TRUTH[question], 1 + 2 * a.isupper(), math.log(w))
         for a, w in zip(answers, weights, strict=True)
     )
     return Run(question, tuple(made))
@@ -115,6 +115,10 @@ def test_weighted_votes() -> None:
     assert found.by_question["w3@t1"] == {0: 1.0, 1: 1.0}
     assert found.named["w1@t3 − w3@t1"].value == -0.25
     assert "w1@t3" not in evaluate_turns(RUNS, PARALLEL).named
+    # Far below the judge's best of the question (another run's, or one that abstains): b still outweighs a.
+    low = Run(0, (Attempt("b", True, log_weight=-2000.0), Attempt("a", False, log_weight=-2001.0), Attempt("", False)))
+    top = Run(0, tuple(Attempt("a", False, log_weight=0.0) for _ in range(3)))
+    assert evaluate_turns([low, top], {}, weighted=True).by_question["w1@t3"] == {0: 0.5}
 
 
 def test_by_lot_over_one_run_is_the_majority_over_its_only_subset() -> None:

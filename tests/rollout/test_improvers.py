@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -99,6 +100,8 @@ def test_best_of_without_any_grade_and_its_noise() -> None:
     asked = desk(task, ["#", "#"])
     places = [place(task, noise=1), place(task, noise=2, episode=1)]
     assert BestOf(2).improve(places, asked) == [None, None]
+    failed = Failed("#", "exception")
+    assert asked.graded == [(places[0], failed)] * 2 + [(places[1], failed)] * 2
     assert isinstance(asked.engine, ScriptedEngine)
     keys = [request.key for request in asked.engine.requests]
     assert len(set(keys)) == 4
@@ -222,9 +225,41 @@ def test_a_server_that_refuses(waits: list[float]) -> None:
     assert not waits
     with (
         serving(lambda body, n: (200, b"<html>")) as server,
-        pytest.raises(HoneError, match=r"no chat completion.*<html>"),
+        pytest.raises(HoneError, match=r"try 4 of 4.*no chat completion.*<html>"),
     ):
         Http(server.url, "m").improve([place(Length())], desk(Length()))
+    assert len(server.requests) == 4
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_a_place_that_is_refused_has_no_answer(status: int, waits: list[float]) -> None:
+    task = Length()
+    with serving(lambda body, n: (status, b"too long") if n == 1 else (200, says("44"))) as server:
+        found = Http(server.url, "m", parallel=1).improve([place(task)] * 2, desk(task))
+    assert found[0] is None and found[1] is not None and found[1].reward == 2
+    with (
+        serving(lambda body, n: (status, b"too long")) as server,
+        pytest.raises(HoneError, match=rf"refuses every question.*2 refusals.*{status}: too long"),
+    ):
+        Http(server.url, "m").improve([place(task)] * 2, desk(task))
+    assert not waits
+
+
+def test_answers_that_break_off_or_are_none_are_asked_for_again(
+    waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, breaks = http.client.HTTPResponse.read, [True]
+
+    def breaking(self: http.client.HTTPResponse, amt: int | None = None) -> bytes:
+        if breaks:
+            breaks.pop()
+            raise http.client.IncompleteRead(b"{")
+        return read(self, amt)
+
+    monkeypatch.setattr(http.client.HTTPResponse, "read", breaking)
+    with serving(lambda body, n: (200, says("55") if n == 3 else b"<html>")) as server:
+        found = only(Http(server.url, "m").improve([place(Length())], desk(Length())))
+    assert (found.text, len(server.requests), waits) == ("55", 3, [1.0, 2.0])
 
 
 def test_meaningless_options() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -125,18 +124,18 @@ _Place = tuple[int, int, int]
 def _run(task: Retry, trajectory: Trajectory, threshold: float, weights: Mapping[_Place, float]) -> Run:
     at = (trajectory.episode, trajectory.sample)
     turns = task.attempts(trajectory)
-    found = (_attempt(turn, threshold, weights.get((*at, number), 1.0)) for number, turn in enumerate(turns))
+    found = (_attempt(turn, threshold, weights.get((*at, number), 0.0)) for number, turn in enumerate(turns))
     return Run(trajectory.episode, tuple(found))
 
 
-def _attempt(turn: Turn, threshold: float, weight: float) -> Attempt:
+def _attempt(turn: Turn, threshold: float, log_weight: float) -> Attempt:
     outcome = turn.outcome
     assert isinstance(outcome, Scored), "a run with a failed attempt was left out"
-    return Attempt(outcome.answer, outcome.value >= threshold - TOLERANCE, len(turn.action.tokens), weight)
+    return Attempt(outcome.answer, outcome.value >= threshold - TOLERANCE, len(turn.action.tokens), log_weight)
 
 
 def _weights(task: Retry, trajectories: Sequence[Trajectory], split: str, judge: Any) -> dict[_Place, float]:
-    """exp of the judge's value of every attempt, the largest of a question's being 1 (nothing overflows)."""
+    """The judge's value of every attempt: the logarithm of its weight."""
     questions = task.of.questions(split)
     places, texts = list[_Place](), list[str]()
     for t in trajectories:
@@ -151,7 +150,4 @@ def _weights(task: Retry, trajectories: Sequence[Trajectory], split: str, judge:
         if isinstance(outcome, Failed):
             raise HoneError("the judge of votes failed", where="vote.judge", got=f"{outcome.kind}: {outcome.reason}")
         values[place] = outcome.value
-    top: dict[int, float] = {}
-    for (question, _, _), value in values.items():
-        top[question] = max(value, top.get(question, -math.inf))
-    return {place: math.exp(value - top[place[0]]) for place, value in values.items()}
+    return values

@@ -29,13 +29,13 @@ class Attempt:
         answer: what the grader read, for votes; "" where nothing.
         correct: it is right.
         tokens: how many were sampled for it.
-        weight: of its vote, where votes are weighted.
+        log_weight: logarithm of what its vote weighs, where votes are weighted.
     """
 
     answer: str
     correct: bool
     tokens: int = 0
-    weight: float = 1.0
+    log_weight: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -267,7 +267,9 @@ def _weighted(
     runs: Sequence[Run], parallel: Mapping[int, Sequence[Attempt]], k: int, ties: Ties
 ) -> dict[str, dict[int, float]]:
     def judged(attempts: Sequence[Attempt], ties: Ties) -> float:
-        return vote(_answers(attempts), _grades(attempts), ties, [attempt.weight for attempt in attempts])
+        top = max((a.log_weight for a in attempts if a.answer), default=0.0)  # the heaviest vote of this vote weighs 1
+        weights = [math.exp(a.log_weight - top) if a.answer else 0.0 for a in attempts]
+        return vote(_answers(attempts), _grades(attempts), ties, weights)
 
     return {
         f"w1@t{k}": _per_question(runs, lambda run: judged(run.attempts, ties)),

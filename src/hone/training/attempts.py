@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ def fit_attempts(recipe: AttemptsRecipe, *, resume: bool = False) -> Run:
     run.check(config, resume=resume)
     found, rows = load_examples(recipe.data)
     policy = load(recipe.model)
-    fitting = [example for example in found if max(len(row.tokens) for row in example) <= policy.max_length]
+    fitting = within(found, policy.max_length)
     if not fitting:
         raise HoneError("no example fits into the model's context", got=f"{len(found)} longer than {policy.max_length}")
     loop = FitLoop(recipe, policy, run, fitting, [])
@@ -91,6 +92,11 @@ def fit_attempts(recipe: AttemptsRecipe, *, resume: bool = False) -> Run:
     )
     loop.session.drive(type(recipe.algorithm).__name__, loop.step, resume=resume, note="loss")
     return run
+
+
+def within(found: Sequence[Example], max_length: int) -> list[Example]:
+    """The examples that a model with a context of so many tokens can learn: every row of them fits."""
+    return [example for example in found if max(len(row.tokens) for row in example) <= max_length]
 
 
 def load_examples(data: AttemptsConfig) -> tuple[list[Example], list[Learnt]]:

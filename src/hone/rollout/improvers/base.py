@@ -7,8 +7,8 @@ and whose method ``improve`` answers at every place it is given.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
 
 from hone.core.types import Failed, Outcome
 from hone.data.attempts import Attempt
@@ -56,6 +56,7 @@ class Desk:
         sampling: how the policy draws.
         task: whose questions are asked; it grades.
         split: the split of the episodes.
+        graded: every outcome of :meth:`grade` with its place, failures among them, in order.
     """
 
     engine: Engine
@@ -63,18 +64,21 @@ class Desk:
     sampling: Sampling
     task: QuestionTask
     split: str = "train"
+    graded: list[tuple[Place, Outcome]] = field(default_factory=list)
 
-    def grade(self, episodes: Sequence[int], answers: Sequence[str]) -> list[Outcome]:
-        """The outcomes of single answers to questions."""
-        envs = [self.task.env(self.split) for _ in episodes]
-        for env, episode in zip(envs, episodes, strict=True):
-            env.reset(options={"episode": episode})
-        return [step.outcome for step in self.task.step_many(envs, answers)]
+    def grade(self, places: Sequence[Place], answers: Sequence[str]) -> list[Outcome]:
+        """The outcomes of single answers to the questions of places."""
+        envs = [self.task.env(self.split) for _ in places]
+        for env, place in zip(envs, places, strict=True):
+            env.reset(options={"episode": place.episode})
+        outcomes = [step.outcome for step in self.task.step_many(envs, answers)]
+        self.graded.extend(zip(places, outcomes, strict=True))
+        return outcomes
 
     def written(self, places: Sequence[Place], texts: Sequence[str | None], source: str) -> list[Attempt | None]:
         """Graded attempts of texts that another than the policy wrote; None where it wrote nothing."""
         there = [i for i, text in enumerate(texts) if text and text.strip()]
-        outcomes = self.grade([places[i].episode for i in there], [str(texts[i]) for i in there])
+        outcomes = self.grade([places[i] for i in there], [str(texts[i]) for i in there])
         found: list[Attempt | None] = [None] * len(texts)
         for i, outcome in zip(there, outcomes, strict=True):
             text = str(texts[i])
@@ -90,6 +94,18 @@ class Improver(Protocol):
 
         Raises:
             HoneError: nobody answers.
+        """
+
+
+@runtime_checkable
+class Checks(Protocol):
+    """An improver that can tell before anything is sampled whether it can answer a task's questions."""
+
+    def check(self, task: QuestionTask) -> None:
+        """Nothing where it can.
+
+        Raises:
+            HoneError: it cannot.
         """
 
 

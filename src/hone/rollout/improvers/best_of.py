@@ -40,7 +40,7 @@ class BestOf:
         ]
         done = desk.engine.generate(requests)
         texts = [desk.renderer.decode(each.tokens) for each in done]
-        outcomes = desk.grade([place.episode for place in places for _ in range(self.samples)], texts)
+        outcomes = desk.grade([place for place in places for _ in range(self.samples)], texts)
         answers = [
             Attempt(text, each.tokens, reward_of(outcome), f"best of {self.samples}")
             for text, each, outcome in zip(texts, done, outcomes, strict=True)

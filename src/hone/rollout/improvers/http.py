@@ -9,14 +9,17 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from http.client import HTTPException
 from time import sleep as _pause
-from typing import Any
+from typing import Any, NamedTuple
 
 from hone.core.errors import HoneError
 from hone.data.attempts import Attempt
 from hone.rollout.improvers.base import Desk, Place
 
 _WORTH_ANOTHER_TRY = {408, 409, 425, 429, 500, 502, 503, 504}
+_REFUSED = {400, 413, 422}
+"""One conversation is not answered, for its length or its content; others may be."""
 _LONGEST_WAIT = 30.0
 
 
@@ -24,8 +27,8 @@ _LONGEST_WAIT = 30.0
 class Http:
     """One chat completion of a server at every place.
 
-    What comes back is written down with the rows of the round, so a resumed run never asks again for what it has; the
-    server itself need not be deterministic.
+    What comes back is written down part by part (``rounds.part`` questions): a resumed run asks again for the answers
+    of the part in which it was stopped, and for no others. The server itself need not be deterministic.
 
     Attributes:
         url: of the API, ending in ``/v1``.
@@ -58,35 +61,48 @@ class Http:
             raise ValueError(f"the environment variable {self.key_env} (key_env) is not set")
 
     def improve(self, places: Sequence[Place], desk: Desk) -> list[Attempt | None]:
-        """The server's answer at every place; None where it is empty.
+        """The server's answer at every place; None where it is empty or refused (status 400, 413 or 422).
 
         Raises:
-            HoneError: the server is down, too slow, refuses, or answers nothing anywhere.
+            HoneError: the server is down, too slow, lets nobody in, refuses all places, or answers nothing anywhere.
         """
         with ThreadPoolExecutor(self.parallel) as pool:
             waiting = [pool.submit(self._ask, place.messages()) for place in places]
             try:
-                texts = [each.result() for each in waiting]
+                found = [each.result() for each in waiting]
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-        if places and not any(text.strip() for text in texts):
-            raise HoneError("the teacher answered nothing", where=self.url, got=f"{len(places)} empty answers")
+        refusals = [each.reason for each in found if isinstance(each, _Refusal)]
+        if places and len(refusals) == len(places):
+            raise HoneError(
+                "the teacher refuses every question",
+                where=self.url,
+                got=f"{len(refusals)} refusals; the first: {refusals[0]}",
+                do="look at rounds.improver: model, max_tokens and the server's context",
+            )
+        texts = [None if isinstance(each, _Refusal) else each for each in found]
+        if places and not any(text and text.strip() for text in texts):
+            raise HoneError(
+                "the teacher answered nothing", where=self.url, got=f"{len(places)} empty answers or refusals"
+            )
         return desk.written(places, texts, "teacher")
 
-    def _ask(self, messages: Sequence[Mapping[str, Any]]) -> str:
+    def _ask(self, messages: Sequence[Mapping[str, Any]]) -> str | _Refusal:
         """The content of one answer; asked again where that may help."""
         for attempt in range(1, self.tries + 1):
             try:
                 return self._once(messages)
-            except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-                refused = isinstance(error, urllib.error.HTTPError) and error.code not in _WORTH_ANOTHER_TRY
-                if refused or attempt == self.tries:
+            except (OSError, HTTPException, _MalformedError) as error:  # URLError and timeouts are OSErrors
+                status = error.code if isinstance(error, urllib.error.HTTPError) else 0
+                if status in _REFUSED:
+                    return _Refusal(_reason(error, self.timeout))
+                if (status and status not in _WORTH_ANOTHER_TRY) or attempt == self.tries:
                     raise HoneError(
                         "the teacher does not answer",
                         where=f"{self.url}, try {attempt} of {self.tries}",
                         got=_reason(error, self.timeout),
-                        do="start the server or mend the address, then add --resume: what was answered is kept",
+                        do="start the server or mend the address, then add --resume: finished parts are kept",
                     ) from error
                 _pause(min(0.5 * 2**attempt, _LONGEST_WAIT))
         raise AssertionError
@@ -108,17 +124,22 @@ class Http:
         try:
             content = json.loads(raw)["choices"][0]["message"]["content"]
         except (ValueError, LookupError, TypeError) as error:
-            raise HoneError(
-                "this is no chat completion",
-                where=address,
-                got=repr(raw[:80].decode(errors="replace")),
-                expected='{"choices": [{"message": {"content": ...}}]}',
-            ) from error
+            raise _MalformedError(f"no chat completion: {raw[:80].decode(errors='replace')!r}") from error
         return str(content or "")
+
+
+class _MalformedError(Exception):
+    """A body that is no chat completion."""
+
+
+class _Refusal(NamedTuple):
+    """Why a conversation gets no answer."""
+
+    reason: str
 
 
 def _reason(error: Exception, timeout: float) -> str:
     if isinstance(error, urllib.error.HTTPError):
         return f"status {error.code}: {error.read()[:200].decode(errors='replace')}"
     cause = getattr(error, "reason", error)
-    return f"nothing within {timeout:g} s" if isinstance(cause, TimeoutError) else str(cause)
+    return f"nothing within {timeout:g} s" if isinstance(cause, TimeoutError) else str(cause) or type(cause).__name__

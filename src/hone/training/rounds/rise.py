@@ -7,6 +7,7 @@ imitates these answers by how good they are. With one turn it is STaR or expert 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from hone.core.config import named
 from hone.core.errors import HoneError
 from hone.core.records import Record
 from hone.core.seeding import key, permutation_index
-from hone.core.types import Trajectory
+from hone.core.types import Failed, Outcome, Trajectory
 from hone.data.attempts import Attempt, Dialogue, Visit
 from hone.engines.base import Sampling
 from hone.engines.embedded import EmbeddedEngine
@@ -25,12 +26,13 @@ from hone.evaluate.retries import refuse_overflow
 from hone.models.chat import Renderer
 from hone.models.policy import load
 from hone.rollout.episodes import Start, rollout
-from hone.rollout.improvers.base import Desk, Place, reward_of
+from hone.rollout.improvers.base import Checks, Desk, Place, reward_of
 from hone.rollout.improvers.best_of import BestOf
 from hone.rollout.improvers.nobody import Nobody
-from hone.training.attempts import AttemptsConfig, AttemptsRecipe, fit_attempts, load_examples
+from hone.training.attempts import AttemptsConfig, AttemptsRecipe, fit_attempts, load_examples, within
 from hone.training.build import attempts_recipe_from
 from hone.training.collecting import in_parts, write_rows
+from hone.training.fitting import check_fits
 from hone.training.inner import Inner, replaced
 from hone.training.rounds.base import Round, Rounds, RoundsRecipe, Stage
 from hone.training.stages import stage
@@ -57,6 +59,8 @@ class Rise(Rounds):
         sampling: how the policy draws.
         passes: over the answers of a round.
         part: questions between two writes to the disk.
+        failure_cap: largest share of failed gradings in a part, of the policy's answers and of the improver's alike;
+            above it the round ends with the first failure.
         fit: how the answers are learnt.
     """
 
@@ -68,6 +72,7 @@ class Rise(Rounds):
     sampling: Sampling = field(default_factory=Sampling)
     passes: float = 3.0
     part: int = 256
+    failure_cap: float = 0.2
     fit: Any = field(default_factory=lambda: FIT.read({}, "[fit]"))
 
     inner: ClassVar[Mapping[str, Inner]] = {"fit": FIT}
@@ -77,13 +82,15 @@ class Rise(Rounds):
         super().__post_init__()
         if min(self.prompts, self.dialogues, self.part) < 1 or min(self.turns, self.grow) < 0 or self.passes <= 0:
             raise ValueError("prompts, dialogues, part and passes must be positive, turns and grow not negative")
+        if not 0 <= self.failure_cap <= 1:
+            raise ValueError(f"failure_cap is {self.failure_cap}; it is a share between 0 and 1")
         if self.grow and not self.turns:
             raise ValueError("grow has no effect with turns = 0: give the turns of the first round")
         if self.sampling.truncated:
             raise ValueError("the policy's own answers are drawn without top_k, top_p, min_tokens or greedy decoding")
 
     def check(self, recipe: RoundsRecipe) -> None:
-        """The task is `retry`, has as many turns as are asked for, and its rewards work.
+        """The task is `retry` with turns enough, its rewards work, and what is collected can be fitted.
 
         Raises:
             HoneError: it is not.
@@ -102,7 +109,22 @@ class Rise(Rounds):
             )
         if isinstance(self.improver, Nobody) and not self.fit.data.own:
             raise HoneError("nobody improves on the policy, and its own attempts are not learnt", do="set fit.data.own")
+        self._check_held()
+        check_fits(self.fit.algorithm, given=frozenset({"value"}))
+        if isinstance(self.improver, Checks):
+            self.improver.check(task.of)
         task.preflight()
+
+    def _check_held(self) -> None:
+        """Answers that repeat a correct attempt are learnt where they are looked for."""
+        improver, data = self.improver, self.fit.data
+        held = isinstance(improver, BestOf) and improver.ties == "held" and improver.success >= data.success
+        if held and data.after_correct == "drop":
+            raise HoneError(
+                'ties = "held" has no effect: turns after a correct attempt are not learnt',
+                where="rounds.improver.ties",
+                do='set fit.data.after_correct = "keep", or ties = "first"',
+            )
 
     def stages(self, at: Round) -> Sequence[Stage]:
         """Collect, fit."""
@@ -118,7 +140,6 @@ class Rise(Rounds):
         task = replace(at.recipe.task, turns=self.turns_of(at))
         engine, renderer = EmbeddedEngine.of(policy), Renderer(policy.tokenizer)
         engine.sync(0)
-        desk = Desk(engine, renderer, self.sampling, task.of)
         first = (at.number - 1) * self.prompts
         size = task.size("train")
         asked = [permutation_index(at.recipe.run.seed, first + i, size) for i in range(self.prompts)]
@@ -137,28 +158,48 @@ class Rise(Rounds):
                 max_length=policy.max_length,
             )
             refuse_overflow(played)
-            return [dialogue.plain() for dialogue in self._improved(at, task, played, desk)]
+            self._check_failures(at, "the policy's", [t.outcome for each in played for t in each.turns])
+            return self._improved(at, task, played, Desk(engine, renderer, self.sampling, task.of))
 
-        found = [Dialogue.of(row) for row in in_parts(out, asked, make, size=self.part, title="dialogues")]
-        return _measures(found)
+        rows = in_parts(out, asked, make, size=self.part, title="dialogues")
+        graded, failed = (sum(row.get(name, 0) for row in rows) for name in ("graded_improved", "failed_improved"))
+        return _measures([Dialogue.of(row) for row in rows]) | {"failed_improved": failed / max(graded, 1)}
 
-    def _improved(self, at: Round, task: Retry, played: Sequence[Trajectory], desk: Desk) -> list[Dialogue]:
-        """The dialogues of trajectories, with the improver's answer at every place."""
+    def _improved(self, at: Round, task: Retry, played: Sequence[Trajectory], desk: Desk) -> list[Record]:
+        """The dialogues of trajectories, with the improver's answer at every place, and how many were graded."""
         visits = [_visits(task, trajectory) for trajectory in played]
         places = [
-            place
-            for trajectory, own in zip(played, visits, strict=True)
-            for place in _places(task, trajectory, own, at.seed("improve"))
+            _places(task, trajectory, own, at.seed("improve")) for trajectory, own in zip(played, visits, strict=True)
         ]
-        answers = iter(self.improver.improve(places, desk))
+        answers = iter(self.improver.improve([place for there in places for place in there], desk))
+        self._check_failures(at, "the improver's", [outcome for _, outcome in desk.graded])
+        graded = Counter(place.noise for place, _ in desk.graded)
+        failed = Counter(place.noise for place, outcome in desk.graded if isinstance(outcome, Failed))
         return [
             Dialogue(
                 trajectory.episode,
                 at.number,
                 tuple(replace(visit, improved=next(answers)) for visit in own),
-            )
-            for trajectory, own in zip(played, visits, strict=True)
+            ).plain()
+            | {
+                "graded_improved": sum(graded[place.noise] for place in there),
+                "failed_improved": sum(failed[place.noise] for place in there),
+            }
+            for trajectory, own, there in zip(played, visits, places, strict=True)
         ]
+
+    def _check_failures(self, at: Round, whose: str, outcomes: Sequence[Outcome | None]) -> None:
+        """Law 8: too many failures end the round, before its part is written."""
+        graded = [outcome for outcome in outcomes if outcome is not None]
+        failures = [outcome for outcome in graded if isinstance(outcome, Failed)]
+        if len(failures) > self.failure_cap * len(graded):
+            raise HoneError(
+                f"too many gradings of {whose} answers failed",
+                where=f"round {at.number}",
+                got=f"{len(failures) / len(graded):.0%} of {len(graded)}; the first: "
+                f"{failures[0].kind}: {failures[0].reason}",
+                expected=f"at most {self.failure_cap:.0%} (rounds.failure_cap)",
+            )
 
     def _fit(self, at: Round, out: Path) -> Mapping[str, float]:
         data = out / "dialogues.jsonl"
@@ -166,7 +207,8 @@ class Rise(Rounds):
             write_rows(data, at.rows("collect"))
         config: AttemptsConfig = replace(self.fit.data, source=str(data))
         found, rows = load_examples(config)
-        steps = max(math.ceil(self.passes * len(found) / self.fit.rows), 1)
+        fitting = within(found, load(at.start).max_length)
+        steps = max(math.ceil(self.passes * len(fitting) / self.fit.rows), 1)
         settings = {
             "model": at.start,
             "data": config,
@@ -176,7 +218,13 @@ class Rise(Rounds):
         }
         recipe = replaced(self.fit, settings)
         run = stage(str(out), steps, lambda _, resume: fit_attempts(recipe, resume=resume))
-        return {"loss": run.metrics[-1]["loss"], "answers": len(rows), "prompts": len(found), "steps": steps}
+        return {
+            "loss": run.metrics[-1]["loss"],
+            "answers": len(rows),
+            "prompts": len(fitting),
+            "too_long": len(found) - len(fitting),
+            "steps": steps,
+        }
 
 
 def _visits(task: Retry, trajectory: Trajectory) -> list[Visit]:
