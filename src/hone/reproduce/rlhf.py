@@ -185,7 +185,7 @@ def _pictures(found: Sequence[Mapping[str, Any]]) -> list[Picture]:
             bars(
                 names, {"wins against SFT": wins, "distinct ÷ SFT's": distinct}, title="Held-out prompts", percent=True
             ),
-            "Half of all wins is no better than SFT. A policy that collapses wins with few texts.",
+            "SFT would win half against itself. A policy that collapses wins with few texts.",
         ),
         Picture(
             "Learning",
