@@ -80,7 +80,7 @@ class SubsetSum(QuestionTask):
         size = self.train if split == "train" else self.test
         asked = distinct(self._asked(split, self.seed, "subset sum"), size, _content)
         return [
-            Question(f"{digits}>{target}:", attempt(solutions(digits, self.pick, target)[0], target))
+            Question(_asking(digits, self.pick, target), attempt(solutions(digits, self.pick, target)[0], target))
             for digits, target in asked
         ]
 
@@ -127,7 +127,7 @@ class SubsetSum(QuestionTask):
                     yield _shuffled(digits, rng), target
 
     def _dialogue(self, digits: str, target: int, rng: Any) -> list[dict[str, str]]:
-        messages = [{"role": "user", "content": f"{digits}>{target}:"}]
+        messages = [{"role": "user", "content": _asking(digits, self.pick, target)}]
         last = ""
         for turn in range(self.turns):
             if turn:
@@ -174,15 +174,23 @@ class SumOfPicked:
 
 
 def attempt(picked: str, target: int) -> str:
-    """An answer with its true sum and verdict: ``attempt("473", 14)`` is ``473=14y``."""
+    """An answer with its true sum and verdict: ``attempt("473", 14)`` is ``473=14y``. All sums have one width."""
     total = sum(map(int, picked))
-    return f"{picked}={total}{'y' if total == target else 'n'}"
+    return f"{picked}={_padded(total, len(picked))}{'y' if total == target else 'n'}"
 
 
 def solutions(digits: str, pick: int, target: int) -> list[str]:
     """The distinct picks that add up to the target, each sorted, in the order of the alphabet."""
     found = {"".join(sorted(c)) for c in itertools.combinations(digits, pick) if sum(map(int, c)) == target}
     return sorted(found)
+
+
+def _asking(digits: str, pick: int, target: int) -> str:
+    return f"{digits}>{_padded(target, pick)}:"
+
+
+def _padded(total: int, pick: int) -> str:
+    return f"{total:0{len(str(9 * pick))}}"
 
 
 def _content(asked: tuple[str, int]) -> str:
