@@ -100,8 +100,8 @@ def test_the_corpus_is_honest_and_mostly_repeats() -> None:
     right = same = first_right = 0
     for messages in dialogues:
         assert [m["role"] for m in messages] == ["user", "assistant"] * 3
-        assert [m["content"] for m in messages[2::2]] == ["!", "!"]
         question, answers = messages[0]["content"], [m["content"] for m in messages[1::2]]
+        assert [m["content"] for m in messages[2::2]] == [f"!{question}"] * 2
         target = int(question[7:-1])
         assert all(text == attempt(text[:3], target) for text in answers)
         values = [SumOfPicked(3).judge(question, text).value for text in answers]

@@ -42,7 +42,7 @@ class SubsetSum(QuestionTask):
         right: share of picks in the corpus that are right on purpose (random ones may be).
         turns: attempts in a dialogue of the corpus.
         repeat: share of later attempts in the corpus that say the last one again.
-        retry: what stands between two attempts in the corpus.
+        retry: what stands between two attempts in the corpus; ``{question}`` is the question again.
         train: number of training questions.
         test: number of test questions.
         test_fraction: fraction of all (set, target) on the test side.
@@ -56,7 +56,7 @@ class SubsetSum(QuestionTask):
     right: float = 0.25
     turns: int = 4
     repeat: float = 0.9
-    retry: str = "!"
+    retry: str = "!{question}"
     train: int = 20_000
     test: int = 2_000
     test_fraction: float = 0.1
@@ -131,7 +131,8 @@ class SubsetSum(QuestionTask):
         last = ""
         for turn in range(self.turns):
             if turn:
-                messages.append({"role": "user", "content": self.retry})
+                again = self.retry.replace("{question}", _asking(digits, self.pick, target))
+                messages.append({"role": "user", "content": again})
             if not turn or rng.random() >= self.repeat:
                 last = attempt(self._draw(digits, target, rng), target)
             messages.append({"role": "assistant", "content": last})
