@@ -35,7 +35,7 @@ def test_gains_of_two_models_are_paired_by_seed_and_question() -> None:
     assert found.count == 4
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_the_whole_in_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     little = runs.Variant(prompts=4, rounds=2, turns=2, improver=BestOf(2, ties="held"))
     variants = {runs.SELF: little, runs.TAUGHT: replace(little, improver=Solver())}
@@ -49,9 +49,11 @@ def test_the_whole_in_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         "BASE_STEPS": 2,
         "BOOST_STEPS": 1,
         "GRPO_STEPS": 1,
+        "GRPO_PROMPTS": 4,
+        "GRPO_SAMPLES": 2,
     }.items():
         monkeypatch.setattr(runs, name, value)
-    made = rise.reproduce(tmp_path, [0, 1])
+    made = rise.reproduce(tmp_path, [0])
     names = [check.name for check in made.checks]
     assert len(names) == 12 and sum(name.startswith("distillation") for name in names) == 6
     values = {check.name: check.value for check in made.checks}
@@ -61,10 +63,10 @@ def test_the_whole_in_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert values[f"{runs.SELF}: (m1@t5 − m1@t1) − the boosted base's"] == pytest.approx(gain)
     assert made.summary["held_out_questions"] == 12
     assert set(arms) == {*rise.ARMS, "Self-Refine"}
-    assert [row[""] for row in made.tables["Ablations, after two rounds"]] == ["window 1"]
+    assert list(rise._ablations(tmp_path, 0)) == ["window 1"]
     assert [len(rounds) for rounds in made.summary["rounds"].values()] == [2, 2]
     first = (tmp_path / "base" / "metrics.jsonl").stat().st_mtime_ns
     assert Run(tmp_path / runs.SELF).model.exists()
-    again = rise.reproduce(tmp_path, [0, 1])
+    again = rise.reproduce(tmp_path, [0])
     assert again.summary == made.summary, "stages that are finished are used as they are"
     assert (tmp_path / "base" / "metrics.jsonl").stat().st_mtime_ns == first

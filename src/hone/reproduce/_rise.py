@@ -35,7 +35,7 @@ from hone.training.stages import stage
 
 CORPUS = SubsetSum(pick=2, turns=2, repeat=0.5)
 TASK = SubsetSum(pick=2, low=5, high=13, test=1000)
-SHIFTED = SubsetSum(pick=2, low=14, test=1000)
+SHIFTED = SubsetSum(pick=2, low=14, test=600)
 TURNS, WINDOW, SAMPLING = 5, 2, Sampling(max_tokens=10)
 ROUNDS, PROMPTS, LEARNT_TURNS, SAMPLES = 5, 640, 3, 4
 QUESTIONS, FEWER = 1000, 400
@@ -99,7 +99,7 @@ def base(out: Path, seed: int) -> Run:
     """A model that adds and judges, picks at random and repeats itself half of the time, whatever its verdict."""
     return fit_stage(
         FitRecipe(
-            DataConfig(task=CORPUS, examples=20000),
+            DataConfig(task=CORPUS, examples=60 * BASE_STEPS),
             tiny=TinyConfig(width=64, layers=2, heads=4, max_length=96),
             optimiser=OptimiserConfig(lr=5e-3, warmup=50, schedule="linear", final=0.1, weight_decay=0.01),
             rows=128,
@@ -113,7 +113,7 @@ def boost(out: Path, start: Run, seed: int) -> Run:
     task = replace(CORPUS, right=0.6, low=TASK.low, high=TASK.high)
     return fit_stage(
         FitRecipe(
-            DataConfig(task=task, examples=7700),
+            DataConfig(task=task, examples=128 * BOOST_STEPS),
             model=ModelConfig(str(start.model)),
             rows=128,
             optimiser=OptimiserConfig(lr=2e-3, warmup=10, schedule="linear", weight_decay=0.01),
@@ -189,7 +189,7 @@ def grpo(out: Path, start: Run, seed: int) -> Run:
     )
 
 
-def evaluate(run: Run, seed: int, questions: int = QUESTIONS, *, task: Retry | None = None) -> TurnEvaluation:
+def evaluate(run: Run, seed: int, questions: int | None = None, *, task: Retry | None = None) -> TurnEvaluation:
     """Five turns and five parallel answers on held-out questions."""
-    config = EvalConfig(questions=questions, greedy=False, seed=seed)
+    config = EvalConfig(questions=questions or QUESTIONS, greedy=False, seed=seed)
     return evaluate_retries(policy_of(run), task or retry(TASK), SAMPLING, config)[0]
