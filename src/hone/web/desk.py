@@ -42,6 +42,7 @@ class Desk:
     def __init__(self, store: FeedbackStore, questions: Questions, runs: Path) -> None:
         self.store, self.questions, self.runs = store, questions, runs
         self._answered: dict[str, set[str]] = {}
+        self._last: dict[str, str] = {}
         self._anybodys: set[str] = store.answered()
         self._lock = threading.Lock()
         self._made: OrderedDict[str, _Made] = OrderedDict()
@@ -79,13 +80,24 @@ class Desk:
                 self._answered[annotator].add(entry.item)
             if new or entry.item in self._answered[annotator]:
                 self._anybodys.add(entry.item)
+            self._last.pop(annotator, None)
+            if new:
+                self._last[annotator] = entry.id
         return new
+
+    def last(self, annotator: str) -> str:
+        """The id of a person's latest label that stands; "" if there is none."""
+        with self._lock:
+            if annotator not in self._last:
+                self._last[annotator] = self.store.last(annotator)
+            return self._last[annotator]
 
     def undo(self, annotator: str, last: str = "") -> Entry | None:
         """Take back a person's last label; with an id just that one, so that asking twice takes back one."""
         taken = self.store.undo(annotator, last)
         with self._lock:
             self._answered.pop(annotator, None)
+            self._last.pop(annotator, None)
             self._anybodys = self.store.answered()
         return taken
 

@@ -73,7 +73,7 @@ def question(request: Request, ask: str, item: str = "", answer: int = -1, note:
         "done": done,
         "total": total,
         "note": NOTES.get(note, ""),
-        "last": desk.store.last(annotator) if mine else "",
+        "last": desk.last(annotator) if mine else "",
     }
     if asked is None:
         return desk.page(request, "done.html", **shown)

@@ -87,6 +87,7 @@ class Questions:
         for question in sorted(made.values(), key=lambda q: key(self.asking.seed, "question", q.id)):
             self.lists[question.ask].append(question)
         self._ids = {ask: frozenset(q.id for q in found) for ask, found in self.lists.items()}
+        self._ids_alone = {ask: ids & self._alone for ask, ids in self._ids.items()}
 
     def next(self, ask: Ask, mine: Set[str], anybodys: Set[str]) -> Question | None:
         """The first question that is still to be asked of an annotator; None if there is none.
@@ -96,21 +97,21 @@ class Questions:
             mine: ids that the annotator has answered.
             anybodys: ids that anyone has answered.
         """
-        return next((q for q in self.lists[ask] if self._open(q, mine, anybodys)), None)
+        alone = self._alone
+        return next(
+            (q for q in self.lists[ask] if q.id not in mine and (q.id not in alone or q.id not in anybodys)), None
+        )
 
     def progress(self, ask: Ask, mine: Set[str], anybodys: Set[str]) -> tuple[int, int]:
         """How many an annotator has answered, and of how many in all."""
         ids = self._ids[ask]
-        done = len(ids & mine)
-        return done, done + len(ids - mine - (self._alone & anybodys))
+        done, others = len(ids & mine), len((self._ids_alone[ask] & anybodys) - mine)
+        return done, len(ids) - others
 
     def order(self, question: Question, annotator: str) -> tuple[int, ...]:
         """Which answer stands where: keyed, so that a reload shows the same and people see different sides."""
         order = generator(self.asking.seed, "order", question.id, annotator).permutation(len(question.answers))
         return tuple(int(i) for i in order)
-
-    def _open(self, question: Question, mine: Set[str], anybodys: Set[str]) -> bool:
-        return question.id not in mine and (question.id not in self._alone or question.id not in anybodys)
 
     def _of(self, group: Group) -> list[Question]:
         found = [_question("write", group.prompt, ())]

@@ -18,7 +18,7 @@ T = TypeVar("T")
 BATCH = 200
 """Labels that go into the database in one statement."""
 MOST_VALUES = 16_000
-"""Values of one statement; SQLite takes 32,766 and PostgreSQL 65,535."""
+"""Values of one query; SQLite takes 32,766 and PostgreSQL 65,535."""
 
 
 def insert_entries(connection: sa.Connection, entries: Sequence[Entry]) -> set[str]:
@@ -94,8 +94,8 @@ def _insert(connection: sa.Connection, entries: Sequence[Entry]) -> set[str]:
         {**label_columns(entry), "prompt_id": prompt_ids[prompt["digest"]]}
         for entry, prompt in zip(entries, prompts, strict=True)
     ]
-    insert = insert_or_nothing(connection, LABELS, rows).returning(LABELS.c.submission, LABELS.c.id)
-    new = {row.submission: row.id for row in connection.execute(insert)}
+    insert = insert_or_nothing(connection, LABELS).returning(LABELS.c.submission, LABELS.c.id)
+    new = {row.submission: row.id for row in connection.execute(insert, rows)}
     linked = [
         {"label_id": new[name], "answer_id": answer_ids[what], **link} for name, what, link in links if name in new
     ]
@@ -124,23 +124,31 @@ def label_columns(entry: Entry) -> dict[str, Any]:
 def _insert_once(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> dict[str, int]:
     """Digest to id of rows that are inserted unless they are there; in one order, so that no two writers deadlock."""
     distinct = {row["digest"]: row for row in rows}
+    found = _ids(connection, table, sorted(distinct))
+    # Most are there: the prompts and answers of a page are judged by many people.
+    if missing := [distinct[name] for name in sorted(distinct) if name not in found]:
+        connection.execute(insert_or_nothing(connection, table), missing)
+        found |= _ids(connection, table, [row["digest"] for row in missing])
+    return found
+
+
+def _ids(connection: sa.Connection, table: sa.Table, names: Sequence[str]) -> dict[str, int]:
     found: dict[str, int] = {}
-    for part in pieces(sorted(distinct), MOST_VALUES // max(map(len, rows), default=1)):
-        connection.execute(insert_or_nothing(connection, table, [distinct[name] for name in part]))
+    for part in pieces(names, MOST_VALUES):
         query = sa.select(table.c.digest, table.c.id).where(table.c.digest.in_(part))
         found |= {row.digest: row.id for row in connection.execute(query)}
     return found
 
 
-def insert_or_nothing(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> Any:
-    """A statement that inserts those of the rows that break no unique index."""
+def insert_or_nothing(connection: sa.Connection, table: sa.Table) -> Any:
+    """A statement that inserts those of its rows that break no unique index; compiled once, whatever their number."""
     if connection.dialect.name == "postgresql":
         from sqlalchemy.dialects.postgresql import insert
 
-        return insert(table).values(rows).on_conflict_do_nothing()
+        return insert(table).on_conflict_do_nothing()
     from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
-    return sqlite_insert(table).values(rows).on_conflict_do_nothing()
+    return sqlite_insert(table).on_conflict_do_nothing()
 
 
 def storable(text: str) -> str:

@@ -69,6 +69,16 @@ class Merged:
         )
 
 
+@dataclass(slots=True)
+class _Ticket:
+    """A label that waits to be written, and what came of it."""
+
+    entry: Entry
+    done: bool = False
+    new: bool = False
+    error: Exception | None = None
+
+
 class FeedbackStore:
     """Labels in SQLite or PostgreSQL; safe to use from several threads and several processes.
 
@@ -85,15 +95,33 @@ class FeedbackStore:
         self.where, self.shown = where, shown_name(where)
         self.engine = open_database(where, wait, create=create)
         # Threads of this process queue up here, in order; SQLite's own waiting is a lottery.
-        self._turn = threading.Lock() if self.engine.dialect.name == "sqlite" else contextlib.nullcontext()
+        self._one_writer = self.engine.dialect.name == "sqlite"
+        self._turn = threading.Lock() if self._one_writer else contextlib.nullcontext()
+        self._arriving, self._waiting = threading.Lock(), list[_Ticket]()
 
     def close(self) -> None:
         """Give back every connection."""
         self.engine.dispose()
 
     def add(self, entry: Entry) -> bool:
-        """Store a label durably; False (and no change) if its id, or its annotator's answer to its item, is there."""
-        return self.add_many([entry]) == 1
+        """Store a label durably; False (and no change) if its id, or its annotator's answer to its item, is there.
+
+        In SQLite, labels that arrive while another is being written are written together: to be on the disk takes
+        about as long for all of them as for one.
+        """
+        ticket = _Ticket(entry)
+        if not self._one_writer or not entry.id:
+            return self.add_many([entry]) == 1
+        with self._arriving:
+            self._waiting.append(ticket)
+        with self._turn:
+            if not ticket.done:  # else it was written along with somebody else's
+                with self._arriving:
+                    tickets, self._waiting = self._waiting, []
+                self._write(tickets)
+        if ticket.error is not None:
+            raise ticket.error
+        return ticket.new
 
     def add_many(self, entries: Iterable[Entry]) -> int:
         """Store labels in one transaction, all or none; returns how many were new."""
@@ -216,6 +244,26 @@ class FeedbackStore:
         for verdict, places in found.values():
             verdict.answers.extend(sorted(places.values()))
         return [verdict for verdict, _ in found.values()]
+
+    def _write(self, tickets: Sequence[_Ticket]) -> None:
+        """Store labels in one transaction; if one of them is at fault, each in its own."""
+        rows: dict[str, Entry] = {}
+        for ticket in tickets:
+            rows.setdefault(ticket.entry.id, ticket.entry)
+        try:
+            with self._errors(), writing(self.engine) as connection:
+                new = insert_entries(connection, list(rows.values()))
+        except Exception as error:
+            if len(tickets) == 1 or isinstance(error.__cause__, sa.exc.OperationalError):  # locked, the disk full
+                for ticket in tickets:
+                    ticket.done, ticket.error = True, error
+            else:
+                for ticket in tickets:
+                    self._write([ticket])
+            return
+        for ticket in tickets:
+            ticket.done, ticket.new = True, ticket.entry.id in new
+            new.discard(ticket.entry.id)
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
