@@ -20,11 +20,38 @@ def test_two_players_by_hand() -> None:
     first, second = arena.standings
     assert (first.name, first.battles, first.won, arena.battles, arena.left_out) == ("a", 400, 0.75, 400, 0)
     # odds of 3: 400 log10(3) = 190.8 points between them, around 1000
-    assert first.bradley_terry[0] - second.bradley_terry[0] == pytest.approx(190.8, abs=0.2)
-    assert first.bradley_terry[0] + second.bradley_terry[0] == pytest.approx(2000)
-    assert first.bradley_terry[1] < first.bradley_terry[0] < first.bradley_terry[2]
-    assert 1000 < first.elo[1] < first.elo[0] < first.elo[2]
-    assert arena.shares == [[None, (0.75, 400)], [(0.25, 400), None]]
+    strength, elo = first.bradley_terry, first.elo
+    assert strength.value - second.bradley_terry.value == pytest.approx(190.8, abs=0.2)
+    assert strength.value + second.bradley_terry.value == pytest.approx(2000)
+    assert strength.interval is not None and strength.interval[0] < strength.value < strength.interval[1]
+    assert elo.interval is not None and 1000 < elo.interval[0] < elo.value < elo.interval[1]
+    assert [league.shares for league in arena.leagues] == [[[None, (0.75, 400)], [(0.25, 400), None]]]
+
+
+def test_too_few_battles_have_no_interval_instead_of_one_of_width_zero() -> None:
+    one_prompt = [verdict(1, "a", "b", (1, 2)), verdict(1, "a", "b", (2, 1)), verdict(1, "a", "b", (1, 2))]
+    always = [verdict(i, "a", "b", (1, 2)) for i in range(5)]
+    for verdicts in (one_prompt, always):
+        arena = make_arena(verdicts)
+        assert [(s.bradley_terry.interval, s.elo.interval) for s in arena.standings] == [(None, None)] * 2
+        low, high = arena.span
+        assert low < arena.standings[1].bradley_terry.value < arena.standings[0].bradley_terry.value < high
+    mixed = make_arena([*one_prompt, verdict(2, "a", "b", (2, 1))])
+    assert all(s.bradley_terry.interval is not None for s in mixed.standings)
+
+
+def test_who_never_met_even_by_way_of_others_is_not_ranked_together() -> None:
+    chain = [verdict(1, "a", "b", (1, 2)), verdict(2, "b", "c", (1, 2))]
+    apart = [verdict(3 + i, "x", "y", (1, 2)) for i in range(9)]
+    arena = make_arena([*apart, *chain])
+    assert [[s.name for s in league.standings] for league in arena.leagues] == [["a", "b", "c"], ["x", "y"]]
+    for league in arena.leagues:  # each has a mean of its own, and the ratings it would have alone
+        assert sum(s.bradley_terry.value for s in league.standings) == pytest.approx(1000 * len(league.standings))
+    alone = make_arena(apart).standings
+    assert [s.bradley_terry.value for s in arena.leagues[1].standings] == pytest.approx(
+        [s.bradley_terry.value for s in alone], abs=1e-3
+    )
+    assert len(arena.leagues[0].shares) == 3 and arena.leagues[1].shares == [[None, (1.0, 9)], [(0.0, 9), None]]
 
 
 def test_rankings_are_all_their_pairs_and_ties_half_wins() -> None:

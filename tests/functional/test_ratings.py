@@ -16,6 +16,7 @@ from hone.functional.ratings import (
     bootstrap_bradley_terry,
     bootstrap_elo,
     bradley_terry,
+    connected,
     elo,
     to_elo,
     win_matrix,
@@ -198,6 +199,20 @@ def test_elo_bootstrap_equals_the_loop_over_clusters_of_unequal_size() -> None:
     assert found.high_P.tolist() == pytest.approx(np.percentile(slow, 97.5, axis=0).tolist())
 
 
+def test_connected_players_by_hand() -> None:
+    battles = Battles.of([("a", "d", 1.0), ("c", "b", 0.0), ("d", "e", 0.5)])
+    a, b, c, d, e = connected(battles).tolist()
+    assert a == d == e != b == c
+
+
+def test_one_cluster_or_equal_draws_have_no_interval() -> None:
+    triples = [("a", "b", 1.0)] * 6 + [("a", "b", 0.0)] * 4
+    for bootstrap in (bootstrap_bradley_terry, bootstrap_elo):
+        assert np.isnan(bootstrap(Battles.of(triples, [1] * 10)).low_P).all()
+        assert np.isfinite(bootstrap(Battles.of(triples)).low_P).all()
+    assert np.isnan(bootstrap_bradley_terry(Battles.of(triples[:6])).high_P).all()
+
+
 def test_win_matrix_by_hand() -> None:
     wins, games = win_matrix(Battles.of([("a", "b", 1.0), ("b", "a", 0.5), ("c", "a", 0.0)]))
     assert wins.tolist() == [[0, 1.5, 1], [0.5, 0, 0], [0, 0, 0]]
@@ -207,8 +222,11 @@ def test_win_matrix_by_hand() -> None:
 def test_no_battles_and_bad_battles() -> None:
     empty = Battles.of([], players=["a", "b"])
     assert elo(empty).tolist() == [1000.0, 1000.0]
-    assert bootstrap_bradley_terry(empty).high_P.tolist() == [0.0, 0.0]
-    assert bootstrap_elo(empty).low_P.tolist() == [1000.0, 1000.0]
+    assert bootstrap_bradley_terry(empty).value_P.tolist() == [0.0, 0.0]
+    assert bootstrap_elo(empty).value_P.tolist() == [1000.0, 1000.0]
+    for found in (bootstrap_bradley_terry(empty), bootstrap_elo(empty)):  # nothing is known, not everything
+        assert np.isnan(found.low_P).all() and np.isnan(found.high_P).all()
+    assert connected(empty).tolist() == [0, 1] and connected(Battles.of([])).tolist() == []
     assert len(bradley_terry(Battles.of([]))) == 0
     with pytest.raises(HoneError, match="no battle"):
         Battles.of([("a", "a", 1.0)])

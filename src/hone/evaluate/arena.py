@@ -14,6 +14,7 @@ from hone.functional.ratings import (
     Interval,
     bootstrap_bradley_terry,
     bootstrap_elo,
+    connected,
     to_elo,
     win_matrix,
 )
@@ -23,14 +24,36 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Rating:
+    """A rating in points and the ends of its 95 % interval; None where the battles do not tell."""
+
+    value: float
+    interval: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
 class Standing:
-    """A player's line in the table: ratings in points, each with the ends of its 95 % interval."""
+    """A player's line in the table."""
 
     name: str
     battles: int
     won: float
-    bradley_terry: tuple[float, float, float]
-    elo: tuple[float, float, float]
+    bradley_terry: Rating
+    elo: Rating
+
+
+@dataclass(frozen=True)
+class League:
+    """Players who met, directly or by way of others: only they have a common scale.
+
+    Attributes:
+        standings: the strongest first.
+        shares: row against column: share won (ties half) and number of battles, in the order of the standings; None
+            on the diagonal and where two never met.
+    """
+
+    standings: list[Standing]
+    shares: list[list[tuple[float, int] | None]]
 
 
 @dataclass(frozen=True)
@@ -38,22 +61,25 @@ class Arena:
     """Everything the page shows.
 
     Attributes:
-        standings: the strongest first.
-        shares: row against column: share won (ties half) and number of battles, in the order of the standings; None
-            on the diagonal and where two never met.
+        leagues: the one with most players first; one alone where all players are connected by battles.
         battles: comparisons (and pairs of rankings) between two known authors.
         left_out: pairs of one author, or with an author unknown.
     """
 
-    standings: list[Standing]
-    shares: list[list[tuple[float, int] | None]]
+    leagues: list[League]
     battles: int
     left_out: int
 
     @property
+    def standings(self) -> list[Standing]:
+        """Those of all leagues."""
+        return [standing for league in self.leagues for standing in league.standings]
+
+    @property
     def span(self) -> tuple[float, float]:
-        """The points between which all intervals lie, for drawing."""
-        ends = [x for s in self.standings for x in (*s.bradley_terry, *s.elo)]
+        """The points between which all ratings and intervals lie, for drawing."""
+        ratings = [rating for s in self.standings for rating in (s.bradley_terry, s.elo)]
+        ends = [x for rating in ratings for x in (rating.value, *(rating.interval or ()))]
         low, high = min(ends, default=900.0), max(ends, default=1100.0)
         room = max(0.04 * (high - low), 5.0)
         return low - room, high + room
@@ -67,22 +93,30 @@ def make_arena(verdicts: Iterable[Verdict], rounds: int = 100) -> Arena:
     strength = Interval(to_elo(found.value_P), to_elo(found.low_P), to_elo(found.high_P))
     points = bootstrap_elo(battles, rounds=rounds)
     wins_PP, games_PP = win_matrix(battles)
-    order = sorted(range(len(battles.players)), key=lambda i: -strength.value_P[i])
-    standings = [
-        Standing(
-            battles.players[i],
-            int(games_PP[i].sum()),
-            float(wins_PP[i].sum() / games_PP[i].sum()),
-            _three(strength, i),
-            _three(points, i),
-        )
-        for i in order
-    ]
-    shares = [
-        [(float(wins_PP[i, j] / games_PP[i, j]), int(games_PP[i, j])) if games_PP[i, j] else None for j in order]
-        for i in order
-    ]
-    return Arena(standings, shares, len(battles), left_out)
+
+    def league(players: list[int]) -> League:
+        order = sorted(players, key=lambda i: -strength.value_P[i])
+        standings = [
+            Standing(
+                battles.players[i],
+                int(games_PP[i].sum()),
+                float(wins_PP[i].sum() / games_PP[i].sum()),
+                _rating(strength, i),
+                _rating(points, i),
+            )
+            for i in order
+        ]
+        shares = [
+            [(float(wins_PP[i, j] / games_PP[i, j]), int(games_PP[i, j])) if games_PP[i, j] else None for j in order]
+            for i in order
+        ]
+        return League(standings, shares)
+
+    members: dict[int, list[int]] = {}
+    for player, number in enumerate(connected(battles).tolist()):
+        members.setdefault(number, []).append(player)
+    leagues = [league(players) for players in sorted(members.values(), key=lambda players: -len(players))]
+    return Arena(leagues, len(battles), left_out)
 
 
 def meetings(verdicts: Iterable[Verdict]) -> tuple[list[tuple[str, str, float]], list[int], int]:
@@ -129,5 +163,6 @@ def make_agreement(verdicts: Iterable[Verdict]) -> Agreement:
     return Agreement(share, pairs, krippendorff_alpha(units) if pairs else math.nan, pairwise_kappa(labels))
 
 
-def _three(interval: Interval, i: int) -> tuple[float, float, float]:
-    return float(interval.value_P[i]), float(interval.low_P[i]), float(interval.high_P[i])
+def _rating(interval: Interval, player: int) -> Rating:
+    value, low, high = (float(x[player]) for x in (interval.value_P, interval.low_P, interval.high_P))
+    return Rating(value, None if math.isnan(low) else (low, high))

@@ -25,6 +25,8 @@ Ints = NDArray[np.int64]
 
 ELO_PER_NAT = 400 / log(10)
 """Points of Elo in one nat of Bradley-Terry strength: 173.7."""
+RIDGE = 0.01
+"""Of Bradley-Terry fits: a pull towards the mean, weak beside a single battle, so that every strength is finite."""
 START = 1000.0
 """Every player's rating before the first battle, and the mean of Bradley-Terry ratings."""
 
@@ -92,7 +94,11 @@ class Battles:
 
 @dataclass(frozen=True, eq=False)
 class Interval:
-    """A rating per player and the ends of its 95 % bootstrap interval (percentiles), each [P]."""
+    """A rating per player and the ends of its 95 % bootstrap interval (percentiles), each [P].
+
+    The ends are NaN where the draws say nothing: there are fewer than two clusters to draw from, or all draws give the
+    same rating (somebody won every time, say). That is ignorance, not certainty.
+    """
 
     value_P: Floats
     low_P: Floats
@@ -129,10 +135,10 @@ def bootstrap_elo(battles: Battles, k: float = 4.0, rounds: int = 100, seed: int
         drawn.append(generator(seed, "elo bootstrap", r).permutation(index_N))
     longest = max((len(index_N) for index_N in drawn), default=0)
     order_RN = np.stack([np.pad(index_N, (0, longest - len(index_N)), constant_values=-1) for index_N in drawn])
-    return _interval(average_elo(battles, k, rounds, seed), _elo_rounds(battles, order_RN, k))
+    return _interval(battles, average_elo(battles, k, rounds, seed), _elo_rounds(battles, order_RN, k))
 
 
-def bradley_terry(battles: Battles, ridge: float = 0.01, weight_N: Floats | None = None) -> Floats:
+def bradley_terry(battles: Battles, ridge: float = RIDGE, weight_N: Floats | None = None) -> Floats:
     """Strengths θ in nats, mean 0, that maximise ``Σ w [s log σ(Δ) + (1−s) log σ(−Δ)] − ½ ridge Σ θ²``.
 
     Δ = θ_first − θ_second. The ridge (a normal prior of variance 1/ridge) keeps the strength of a player who won or
@@ -193,11 +199,11 @@ def bradley_terry(battles: Battles, ridge: float = 0.01, weight_N: Floats | None
     return centred
 
 
-def bootstrap_bradley_terry(battles: Battles, ridge: float = 0.01, rounds: int = 100, seed: int = 0) -> Interval:
+def bootstrap_bradley_terry(battles: Battles, ridge: float = RIDGE, rounds: int = 100, seed: int = 0) -> Interval:
     """Strengths in nats and their 95 % intervals over ``rounds`` draws of clusters with replacement."""
     value_P = bradley_terry(battles, ridge)
     samples = [bradley_terry(battles, max(ridge, 1e-6), w_N) for w_N in _resamples(battles, rounds, seed)]
-    return _interval(value_P, np.stack(samples) if samples else value_P[None])
+    return _interval(battles, value_P, np.stack(samples) if samples else value_P[None])
 
 
 def to_elo(nats: Floats) -> Floats:
@@ -238,23 +244,43 @@ def _resamples(battles: Battles, rounds: int, seed: int) -> list[Floats]:
     return [drawn[battles.cluster_N].astype(np.float64) for drawn in draws]
 
 
-def _interval(value_P: Floats, samples_RP: Floats) -> Interval:
-    low_P, high_P = np.percentile(samples_RP, (2.5, 97.5), axis=0) if value_P.size else (value_P, value_P)
-    return Interval(value_P, low_P, high_P)
+def _interval(battles: Battles, value_P: Floats, samples_RP: Floats) -> Interval:
+    if not value_P.size:
+        return Interval(value_P, value_P, value_P)
+    low_P, high_P = np.percentile(samples_RP, (2.5, 97.5), axis=0)
+    known_P = (np.ptp(samples_RP, axis=0) > 1e-9) & (battles.cluster_N.max(initial=0) > 0)
+    return Interval(value_P, np.where(known_P, low_P, np.nan), np.where(known_P, high_P, np.nan))
+
+
+def connected(battles: Battles) -> Ints:
+    """[P] number of the group each player is in: whoever met, directly or by way of others, is in one group.
+
+    Ratings of different groups have no common scale: nothing was ever compared between them.
+    """
+    everyone_N = np.ones(len(battles), dtype=bool)
+    return _groups(battles, everyone_N, everyone_N, "weak")
 
 
 def _require_maximum(battles: Battles, weight_N: Floats) -> None:
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
     # An edge says "took something from": maximum likelihood exists iff every player reaches every other.
     gave_N, took_N = (weight_N > 0) & (battles.score_N < 1), (weight_N > 0) & (battles.score_N > 0)
-    rows = np.concatenate([battles.first_N[took_N], battles.second_N[gave_N]])
-    columns = np.concatenate([battles.second_N[took_N], battles.first_N[gave_N]])
-    count = len(battles.players)
-    graph = coo_matrix((np.ones(len(rows)), (rows, columns)), shape=(count, count))
-    if count and connected_components(graph, directed=True, connection="strong")[0] > 1:
+    if _groups(battles, took_N, gave_N, "strong").max(initial=0) > 0:
         raise HoneError(
             "no strengths maximise the likelihood: some players never lost or tied against the others, or never met",
             do="give a ridge above 0, or more battles",
         )
+
+
+def _groups(battles: Battles, there_N: NDArray[np.bool_], back_N: NDArray[np.bool_], kind: str) -> Ints:
+    """[P] connected components of the players, with an edge from the first to the second and one back where said."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    rows = np.concatenate([battles.first_N[there_N], battles.second_N[back_N]])
+    columns = np.concatenate([battles.second_N[there_N], battles.first_N[back_N]])
+    count = len(battles.players)
+    if not count:
+        return np.zeros(0, dtype=np.int64)
+    graph = coo_matrix((np.ones(len(rows)), (rows, columns)), shape=(count, count))
+    number_P: Ints = connected_components(graph, directed=True, connection=kind)[1].astype(np.int64)
+    return number_P

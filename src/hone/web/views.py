@@ -11,6 +11,7 @@ from fastapi.responses import Response
 
 from hone.core.errors import HoneError
 from hone.evaluate.arena import make_agreement, make_arena
+from hone.functional.ratings import RIDGE
 from hone.web.desk import desk_of
 
 router = APIRouter()
@@ -23,7 +24,7 @@ def arena(request: Request) -> Response:
     """Ratings and the win matrix."""
     desk = desk_of(request)
     found = desk.once("arena", desk.store.stamp(), lambda: make_arena(desk.store.verdicts()))
-    return desk.page(request, "arena.html", arena=found)
+    return desk.page(request, "arena.html", arena=found, ridge=RIDGE)
 
 
 @router.get("/people")

@@ -86,8 +86,8 @@ class Questions:
         )
         for question in sorted(made.values(), key=lambda q: key(self.asking.seed, "question", q.id)):
             self.lists[question.ask].append(question)
-        self._ids = {ask: frozenset(q.id for q in found) for ask, found in self.lists.items()}
-        self._ids_alone = {ask: ids & self._alone for ask, ids in self._ids.items()}
+        self._ids = {ask: dict.fromkeys(q.id for q in found) for ask, found in self.lists.items()}
+        self._ids_alone = {ask: ids.keys() & self._alone for ask, ids in self._ids.items()}
 
     def next(self, ask: Ask, mine: Set[str], anybodys: Set[str]) -> Question | None:
         """The first question that is still to be asked of an annotator; None if there is none.
@@ -99,13 +99,13 @@ class Questions:
         """
         alone = self._alone
         return next(
-            (q for q in self.lists[ask] if q.id not in mine and (q.id not in alone or q.id not in anybodys)), None
+            (self.by_id[i] for i in self._ids[ask] if i not in mine and (i not in alone or i not in anybodys)), None
         )
 
     def progress(self, ask: Ask, mine: Set[str], anybodys: Set[str]) -> tuple[int, int]:
         """How many an annotator has answered, and of how many in all."""
         ids = self._ids[ask]
-        done, others = len(ids & mine), len((self._ids_alone[ask] & anybodys) - mine)
+        done, others = len(ids.keys() & mine), len((self._ids_alone[ask] & anybodys) - mine)
         return done, len(ids) - others
 
     def order(self, question: Question, annotator: str) -> tuple[int, ...]:
