@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,32 @@ def test_two_models_answer_every_prompt_once(base: Path, tmp_path: Path, monkeyp
     out.write_text("".join(line + "\n" for line in before.splitlines()[:7]))  # interrupted
     generate(wanted)
     assert sorted(out.read_text().splitlines()) == sorted(before.splitlines())  # and the rest is the same
+    out.write_text(before + before.splitlines()[0][:40])  # the power failed in the middle of a line
+    assert generate(wanted) == groups and out.read_text() == before
+
+
+def test_answers_made_otherwise_are_made_anew(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(base, tmp_path / "one")
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "a="}\n{"prompt": "b="}\n')
+    out = tmp_path / "out.jsonl"
+    wanted = Generation(["one"], "prompts.jsonl", out, sampling=Sampling(max_tokens=4, min_tokens=3))
+    short = Generation(["one"], "prompts.jsonl", out, sampling=Sampling(max_tokens=2, min_tokens=2))
+    generate(wanted)
+    found = generate(short)
+    assert [len(g.answers) for g in found] == [1, 1]  # the longer answers are not among them
+    assert len(out.read_text().splitlines()) == 4  # and still written down
+    assert generate(short) == found and len(out.read_text().splitlines()) == 4
+    more = Generation(["one"], "prompts.jsonl", out, seed=1, sampling=short.sampling)
+    assert len(generate(more)) == 2 and generate(short) == found
+    os.utime(tmp_path / "one" / "model.safetensors", ns=(1, 1))  # other weights under the same name
+    generate(short)
+    assert len(out.read_text().splitlines()) == 8
+    for text in ('{"prompt": "p", "chosen": "a"}\n', "no JSON\n"):
+        out.write_text(text)
+        with pytest.raises(HoneError, match=r"no answers that models made.*--save"):
+            generate(wanted)
+        assert out.read_text() == text
 
 
 def test_models_that_would_be_called_alike_keep_their_paths() -> None:

@@ -376,6 +376,10 @@ def test_what_ui_refuses_to_start_with(hone: Hone, desk: Path) -> None:
         (["--answers", "empty.jsonl"], "an answer is empty; at empty.jsonl, record 1"),
         (["--answers", "nothing.jsonl"], "cannot be read"),
         (["--db", "text.db"], "no SQLite database"),
+        (["--db", "sqlite://"], "names no file"),
+        (["--db", "postgresql://host:port/x"], "no database URL"),
+        (["--port", "99999"], "no such port"),
+        (["--port", "-1"], "no such port"),
         (["--overlap", "2"], "overlap"),
         (["--rollouts", "."], "not a run"),
     ):

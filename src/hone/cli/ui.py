@@ -70,6 +70,7 @@ def run(argv: list[str]) -> None:
     require_extra("fastapi", "multipart", "sqlalchemy", "uvicorn")
 
     from hone.data.feedback.questions import Asking, Questions
+    from hone.data.feedback.schema import database_url
     from hone.data.feedback.store import FeedbackStore
     from hone.web.answers import groups_from_file, groups_from_run, model_names
     from hone.web.desk import Desk
@@ -77,8 +78,8 @@ def run(argv: list[str]) -> None:
 
     asking = Asking(args.pairs, args.overlap, args.seed)
     token_for(args.host, args.token)
-    if args.port:
-        bind(args.host, args.port).close()  # before the models work for minutes
+    bind(args.host, args.port).close()  # before the models work for minutes
+    database_url(args.db)
     groups = [group for source in args.answers for group in groups_from_file(source)]
     called = model_names([str(folder) for folder in args.rollouts])
     for folder in args.rollouts:

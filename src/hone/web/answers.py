@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hone.core.config import plain
 from hone.core.errors import HoneError
 from hone.core.feedback import Answer, Demonstration, Text, canonical
-from hone.core.files import append_json_line, disk_errors
+from hone.core.files import append_json_line, disk_errors, read_json_lines
 from hone.core.records import read_records
 from hone.core.seeding import generator, key
-from hone.data.feedback.entries import parts
+from hone.data.feedback.entries import digest, parts
 from hone.data.feedback.layouts import row_labels
 from hone.data.feedback.questions import MOST_RANKED, Group
 
@@ -78,8 +80,10 @@ class Generation:
         models: model directories (or hub names); a checkpoint is ``RUN/checkpoints/step-N``.
         prompts: a file with a column ``prompt``.
         samples: answers of each model to each prompt.
-        out: JSON lines of answers; those already in it are not made again.
+        out: JSON lines of answers; those already in it are not made again, unless the model's files or how it is
+            asked have changed since.
         seed: of the sampling noise.
+        sampling: how answers are drawn; up to 256 tokens if not given.
     """
 
     models: Sequence[str]
@@ -103,23 +107,22 @@ def generate(wanted: Generation) -> list[Group]:
     from hone.models.policy import load
 
     prompts = [_prompt(row) for row in read_records(wanted.prompts)]
-    with disk_errors(wanted.out):
-        wanted.out.parent.mkdir(parents=True, exist_ok=True)
     names = model_names(wanted.models)
-    rows = read_records(str(wanted.out)) if wanted.out.exists() and wanted.out.stat().st_size else []
-    have = {(row["source"], canonical(row["prompt"]), row["sample"], row["seed"]) for row in rows}
+    sampling = wanted.sampling or Sampling(max_tokens=256)
+    made = {path: digest(_state(path), plain(sampling)) for path in wanted.models}
+    rows = _rows(wanted.out)
+    have = {(row["source"], row["made"], canonical(row["prompt"]), row["sample"], row["seed"]) for row in rows}
     for path in wanted.models:
         todo = [
             (prompt, sample)
             for prompt in prompts
             for sample in range(wanted.samples)
-            if (path, canonical(prompt), sample, wanted.seed) not in have
+            if (path, made[path], canonical(prompt), sample, wanted.seed) not in have
         ]
         if not todo:
             continue
         policy = load(path)
         engine, renderer = EmbeddedEngine.of(policy, slots=16), Renderer(policy.tokenizer)
-        sampling = wanted.sampling or Sampling(max_tokens=256)
         model, checkpoint = names[path]
         with Progress(f"asking {model}", len(todo)) as bar:
             for start in range(0, len(todo), 16):
@@ -135,7 +138,8 @@ def generate(wanted: Generation) -> list[Group]:
                 for (p, sample), done in zip(todo[start : start + 16], engine.generate(requests), strict=True):
                     text = renderer.decode(done.tokens)
                     row: dict[str, Any] = {"prompt": p if isinstance(p, str) else list(p), "text": text, "model": model}
-                    row |= {"checkpoint": checkpoint, "source": path, "sample": sample, "seed": wanted.seed}
+                    row |= {"checkpoint": checkpoint, "source": path, "made": made[path]}
+                    row |= {"sample": sample, "seed": wanted.seed}
                     append_json_line(wanted.out, row)
                     rows.append(row)
                     bar.advance()
@@ -143,8 +147,37 @@ def generate(wanted: Generation) -> list[Group]:
     return [
         Group(row["prompt"], (Answer(row["text"], row["model"], row["checkpoint"]),) if row["text"].strip() else ())
         for row in rows
-        if canonical(row["prompt"]) in asked and row["source"] in wanted.models
+        if canonical(row["prompt"]) in asked and made.get(row["source"]) == row["made"] and row["seed"] == wanted.seed
+        if row["sample"] < wanted.samples
     ]
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    """The answers in a file of ours; a last line that was cut as the power failed is taken away.
+
+    Raises:
+        HoneError: the file holds something else: it is not written to.
+    """
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        whole = path.read_bytes() if path.exists() else b""
+        kept = whole[: whole.rfind(b"\n") + 1]
+        if kept != whole:
+            os.truncate(path, len(kept))
+    rows = read_json_lines(path)
+    ours = {"prompt", "text", "model", "checkpoint", "source", "sample", "seed"}
+    if len(rows) < kept.count(b"\n") or not all(isinstance(row, dict) and ours <= row.keys() for row in rows):
+        raise HoneError("this file holds no answers that models made", where=str(path), do="name another with --save")
+    return [{"made": "", **row} for row in rows]  # without it: of a time when it was not written down, and made again
+
+
+def _state(path: str) -> list[tuple[str, int, int]]:
+    """Name, size and time of a model's files: others where it was trained further. Of a hub id nothing is known."""
+    from hone.models.reading import locate
+
+    folder = locate(path)
+    files = sorted(file for file in folder.iterdir() if file.is_file()) if folder else []
+    return [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
 
 
 def model_names(paths: Sequence[str]) -> dict[str, tuple[str, str]]:

@@ -18,8 +18,10 @@ def bind(host: str, port: int) -> socket.socket:
     """A listening socket.
 
     Raises:
-        HoneError: the port is taken, or the address is not this machine's.
+        HoneError: there is no such port, it is taken, or the address is not this machine's.
     """
+    if not 0 <= port <= 65535:
+        raise HoneError("there is no such port", got=str(port), expected="0 (any free one) to 65535")
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         # The protocol must be named: asyncio turns Nagle's algorithm off (40 ms a page) only where it sees TCP.

@@ -119,6 +119,49 @@ def test_two_at_once_store_each_label_once(database: str) -> None:
         store.close()
 
 
+def test_labels_that_arrive_together_are_written_together_and_told_apart(tmp_path: Path) -> None:
+    """While one writer holds the turn, twenty arrive: new ones, a double click, one that no database takes."""
+    store = FeedbackStore(tmp_path / "f.db")
+    said: dict[str, object] = {}
+    bad = Rating("p", Answer("a"), score=1.0)
+    object.__setattr__(bad, "score", object())
+    entries = [entry(i, item=f"item {i}") for i in range(18)]
+    known = {f"label {i}": e for i, e in enumerate([*entries, entries[0]])} | {"bad": Entry(bad, "bad")}
+
+    def add(name: str) -> None:
+        try:
+            said[name] = store.add(known[name])
+        except HoneError as error:
+            said[name] = error
+
+    commits = []
+    sa.event.listen(store.engine, "commit", lambda connection: commits.append(connection))
+    threads = [threading.Thread(target=add, args=(name,)) for name in known]
+    with store._turn:
+        for thread in threads:
+            thread.start()
+        while len(store._waiting) < len(known):
+            pass
+    for thread in threads:
+        thread.join()
+    assert isinstance(said.pop("bad"), HoneError)
+    assert sum(map(bool, said.values())) == 18 and [said[f"label {i}"] for i in range(1, 18)] == [True] * 17
+    assert {e.id for e in store.entries()} == {e.id for e in entries}
+    del known["bad"]
+    known |= {f"label {i}": entry(100 + i) for i in range(19)}
+    commits.clear()
+    threads = [threading.Thread(target=add, args=(name,)) for name in known]
+    with store._turn:
+        for thread in threads:
+            thread.start()
+        while len(store._waiting) < len(known):
+            pass
+    for thread in threads:
+        thread.join()
+    assert all(said.values()) and len(commits) == 1
+    store.close()
+
+
 def test_writing_and_taking_back_at_once_never_fails(database: str) -> None:
     stores = [FeedbackStore(database), FeedbackStore(database)]
     taken: list[str] = []
