@@ -36,6 +36,11 @@ def test_too_few_battles_have_no_interval_instead_of_one_of_width_zero() -> None
         assert [(s.bradley_terry.interval, s.elo.interval) for s in arena.standings] == [(None, None)] * 2
         low, high = arena.span
         assert low < arena.standings[1].bradley_terry.value < arena.standings[0].bradley_terry.value < high
+    # Whether others met more often says nothing of these: their one prompt is drawn now and then, that is all.
+    others = [verdict(2 + i, "x", "y", (1, 2) if i % 2 else (2, 1)) for i in range(9)]
+    arena = make_arena([*one_prompt, *others])
+    told = {s.name: (s.bradley_terry.interval is None, s.elo.interval is None) for s in arena.standings}
+    assert told == {"a": (True, True), "b": (True, True), "x": (False, False), "y": (False, False)}
     mixed = make_arena([*one_prompt, verdict(2, "a", "b", (2, 1))])
     assert all(s.bradley_terry.interval is not None for s in mixed.standings)
 

@@ -32,7 +32,14 @@ class Server:
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
-                words, stdout=subprocess.PIPE, stderr=log, cwd=self.folder, env=environment, text=True
+                words,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                cwd=self.folder,
+                env=environment,
+                text=True,
+                # ignored where a shell has started the tests in the background
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
         assert self.process.stdout is not None
         for line in self.process.stdout:

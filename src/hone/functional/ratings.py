@@ -96,8 +96,8 @@ class Battles:
 class Interval:
     """A rating per player and the ends of its 95 % bootstrap interval (percentiles), each [P].
 
-    The ends are NaN where the draws say nothing: there are fewer than two clusters to draw from, or all draws give the
-    same rating (somebody won every time, say). That is ignorance, not certainty.
+    The ends are NaN where the draws say nothing: a player and those connected with it met in fewer than two clusters, or
+    all draws give the same rating (somebody won every time, say). That is ignorance, not certainty.
     """
 
     value_P: Floats
@@ -248,7 +248,10 @@ def _interval(battles: Battles, value_P: Floats, samples_RP: Floats) -> Interval
     if not value_P.size:
         return Interval(value_P, value_P, value_P)
     low_P, high_P = np.percentile(samples_RP, (2.5, 97.5), axis=0)
-    known_P = (np.ptp(samples_RP, axis=0) > 1e-9) & (battles.cluster_N.max(initial=0) > 0)
+    group_P = connected(battles)
+    pairs = np.unique(np.stack([group_P[battles.first_N], battles.cluster_N]), axis=1)
+    clusters_G = np.bincount(pairs[0], minlength=len(group_P))
+    known_P = (np.ptp(samples_RP, axis=0) > 1e-9) & (clusters_G[group_P] > 1)
     return Interval(value_P, np.where(known_P, low_P, np.nan), np.where(known_P, high_P, np.nan))
 
 
