@@ -96,7 +96,7 @@ class Battles:
 class Interval:
     """A rating per player and the ends of its 95 % bootstrap interval (percentiles), each [P].
 
-    The ends are NaN where the draws say nothing: a player and those connected with it met in fewer than two clusters, or
+    The ends are NaN where the draws say nothing: a player and those it is connected with met in one cluster only, or
     all draws give the same rating (somebody won every time, say). That is ignorance, not certainty.
     """
 
