@@ -147,7 +147,7 @@ def test_all_labels_are_in_one_database_whose_arena_is_the_reports(whole: Run, t
         mine = by_name[standing["name"]]
         assert standing["name"] == f"run@round-{standing['round']}"
         assert (standing["battles"], standing["won"]) == (mine.battles, pytest.approx(mine.won))
-        assert standing["rating"]["value"] == pytest.approx(mine.bradley_terry[0])
+        assert standing["rating"]["value"] == pytest.approx(mine.bradley_terry.value)
     labels = [e.label for part in kept for e in part]
     duels = [
         c

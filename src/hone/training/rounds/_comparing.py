@@ -20,7 +20,7 @@ from hone.data.feedback.questions import Group, Question, Questions
 from hone.engines.base import Sampling
 from hone.envs.base import Task
 from hone.envs.judges.base import Judge
-from hone.evaluate.arena import make_arena, meetings
+from hone.evaluate.arena import Rating, make_arena, meetings
 from hone.evaluate.estimates import share
 from hone.models.config import ModelConfig
 from hone.models.policy import load
@@ -195,12 +195,14 @@ def rate(at: Round, stages: Sequence[str]) -> dict[str, Any]:
         if {one, other} == {first.name, last.name}
     ]
     won = share([score for score, _ in duels], [prompt for _, prompt in duels])
-    value, low, high = last.bradley_terry
+    rating = last.bradley_terry
     rounds = "round" if at.number == 1 else "rounds"
     headline = (
-        f"After {at.number} {rounds} the policy has gone from {first.bradley_terry[0]:.0f} to {value:.0f} points "
-        f"(95 % interval {low:.0f} to {high:.0f})"
+        f"After {at.number} {rounds} the policy has gone from {first.bradley_terry.value:.0f} to "
+        f"{rating.value:.0f} points"
     )
+    if rating.interval is not None:
+        headline += " (95 % interval {:.0f} to {:.0f})".format(*rating.interval)
     if duels:
         headline += f"; it wins {100 * won.value:.0f} % of {len(duels)} comparisons with the first one"
     return {
@@ -211,12 +213,18 @@ def rate(at: Round, stages: Sequence[str]) -> dict[str, Any]:
                 "name": s.name,
                 "battles": s.battles,
                 "won": s.won,
-                "rating": dict(zip(("value", "low", "high"), s.bradley_terry, strict=True)),
+                "rating": _plain(s.bradley_terry),
             }
             for number, s in found
         ],
         "against_first": won.plain(),
     }
+
+
+def _plain(rating: Rating) -> dict[str, float | None]:
+    """For JSON; without an interval its ends are None."""
+    low, high = rating.interval or (None, None)
+    return {"value": rating.value, "low": low, "high": high}
 
 
 def _verdicts(entries: Iterable[Entry]) -> list[Verdict]:
