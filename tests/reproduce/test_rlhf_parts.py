@@ -69,9 +69,10 @@ def test_the_arena_rates_by_the_noisy_person_and_equal_texts_tie() -> None:
         return Answers(prompts, [text] * len(prompts), [], [], NOTHING, 0.0)
 
     good, bad = player("price superb, taste superb."), player("price awful, taste awful.")
-    rated = arena({"good": good, "bad": bad, "twin": good}, seed=0)
+    decent = player("price fresh, taste fresh.")  # wins now and then: where nobody ever does, draws tell nothing
+    rated = arena({"good": good, "bad": bad, "twin": good, "decent": decent}, seed=0)
     assert rated["good"]["rating"] > 1 > -1 > rated["bad"]["rating"]
-    assert rated["good"]["low"] <= rated["good"]["rating"] <= rated["good"]["high"]
+    assert rated["good"]["low"] < rated["good"]["rating"] < rated["good"]["high"]
     assert rated["good"]["rating"] == pytest.approx(rated["twin"]["rating"], abs=0.8)
     same = arena({"one": good, "two": good}, seed=0)
     assert same["one"]["rating"] == pytest.approx(0, abs=1e-9)
