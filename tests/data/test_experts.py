@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from hone.core.errors import HoneError
-from hone.data.experts import Experts
+from hone.data.experts import Experts, thompson
 from hone.data.rows import encode_rows
 from hone.envs import minimax
+from hone.envs.acting.aids import Aids
 from hone.envs.acting.face import Face
 from hone.envs.acting.rationale import rationale_of
 from hone.envs.arms import Bernoulli, Gaussian
@@ -20,7 +21,7 @@ from hone.envs.tasks.contextual_bandit import ContextualBandit
 from hone.envs.tasks.tictactoe import TicTacToe
 from hone.models.chat import Renderer
 from hone.models.tokenizer import char_tokenizer
-from hone.tabular.bandits import UCB, Knowing, play
+from hone.tabular.bandits import UCB, Knowing, ThompsonGaussian, play
 
 COMPACT = Bandit(arms=4, gaussian=Gaussian("uniform01", noise=0.1), horizon=9, face=Face("compact"))
 WORDS = replace(COMPACT, face=Face())
@@ -126,6 +127,7 @@ def test_experts_of_other_games() -> None:
     [
         ({"of": Addition()}, "experts play tasks of acting agents, not Addition"),
         ({"agent": "ucb1", "c": 2.0}, 'c, greedy and random have no effect on "ucb1"'),
+        ({"of": replace(COMPACT, aids=Aids(try_all=True))}, "none of the aids shuffle, correct, epsilon and try_all"),
         ({"greedy": 0.8, "random": 0.3}, "shares of all decisions"),
         ({"of": ContextualBandit(face=Face(thoughts=True))}, "rationales are of bandits without contexts"),
         ({"of": replace(COMPACT, face=Face("counts")), "ends": False}, "an answer is a row, and ends"),
@@ -134,6 +136,11 @@ def test_experts_of_other_games() -> None:
 def test_options_that_mean_nothing_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Experts(**{"of": COMPACT, **options})
+
+
+def test_thompsons_prior_is_that_of_the_means() -> None:
+    assert thompson(Gaussian("uniform01", noise=0.1)) == ThompsonGaussian(0.5, 12**-0.5, 0.1)
+    assert thompson(Gaussian("normal", noise=3.0, centre=2.0, spread=0.5)) == ThompsonGaussian(2.0, 0.5, 3.0)
 
 
 def test_an_expert_of_another_game_is_named() -> None:

@@ -130,6 +130,8 @@ def test_the_optimistic_mind_is_other_while_an_arm_is_untried() -> None:
     found = few.examine(subject(optimistic()))
     assert found["overall"]["other"]["value"] == pytest.approx(1.0)
     assert list(found["windows"]) == ["0-10"]
+    part = FrequencyBias(bandits=4, targets=3, histories=2, prefix=(2, 5), repeats=50).examine(subject(optimistic()))
+    assert list(part["windows"]) == ["0-10"]  # 45-55 was not measured to its end
     assert found["repeated"] == pytest.approx([0.0] * 21)
 
 

@@ -92,3 +92,9 @@ def test_an_episode_longer_than_the_context_stops_the_run(model: Path, tmp_path:
     task = Bandit(arms=3, horizon=60, face=COMPACT)
     with pytest.raises(HoneError, match=r"every rollout of the preflight failed.*tokens, the context only 64"):
         train(str(model), task, RLFT(), out=str(tmp_path / "run"), steps=2, **SETTINGS)
+
+
+def test_random_steps_are_refused_where_answers_are_compared(model: Path, tmp_path: Path) -> None:
+    """The second answer of one episode may be the fifth step, that of another the second."""
+    with pytest.raises(HoneError, match="random steps put at different steps"):
+        train(str(model), Bandit(aids=Aids(epsilon=0.1)), RLFT(), out=str(tmp_path / "run"), steps=2, **SETTINGS)

@@ -61,6 +61,11 @@ class RLFT(Clipped):
         """Also the entropy, if weighted."""
         return super().needs | ({"entropy"} if self.entropy_weight else set())
 
+    @property
+    def same_steps(self) -> bool:
+        """Whether a turn is compared with the same turn of other episodes, so it must be the same step in each."""
+        return self.baseline != "none"
+
     def credit(self, reward_E: Tensor, group_E: Tensor, valid_E: Tensor) -> Tensor:
         """Against the group; here an entry is a turn, and its group the same turn of the group's episodes."""
         if self.baseline == "none":

@@ -26,7 +26,7 @@ from hone.envs.acting.env import ActingEnv
 from hone.envs.acting.face import sums
 from hone.envs.acting.rationale import rationale_of
 from hone.envs.acting.task import ActingTask
-from hone.envs.arms import Bernoulli, Gaussian
+from hone.envs.arms import Bernoulli, Family, Gaussian
 from hone.envs.mcts import mcts
 from hone.envs.tasks.bandit import Bandit
 from hone.envs.tasks.contextual_bandit import ContextualBandit
@@ -87,8 +87,9 @@ class Experts:
             raise ValueError(f'c, greedy and random have no effect on "{self.agent}"')
         if self.of.face.thoughts and not isinstance(self.of, Bandit):
             raise ValueError("rationales are of bandits without contexts: turn task.face.thoughts off")
-        if self.of.aids.shuffle or self.of.aids.correct or self.of.aids.epsilon:
-            raise ValueError("experts need none of the aids shuffle, correct and epsilon")
+        aids = self.of.aids
+        if aids.shuffle or aids.correct or aids.epsilon or aids.try_all:
+            raise ValueError("experts need none of the aids shuffle, correct, epsilon and try_all")
         if not self.ends and self.of.face.anew:
             raise ValueError("ends: where every context is written anew an answer is a row, and ends")
 
@@ -129,10 +130,8 @@ class Experts:
 
     def _bandit_agent(self) -> Agent:
         family = self.of.payoff if isinstance(self.of, Bandit) else None
-        if self.agent == "thompson" and isinstance(family, Bernoulli):
-            return ThompsonBeta()
         if self.agent == "thompson":
-            return ThompsonGaussian(noise=family.noise if isinstance(family, Gaussian) and family.noise else 1.0)
+            return thompson(family)
         agents: dict[str, Agent] = {
             "ucb": Knowing(self.c, self.greedy, self.random),
             "ucb_log": UCB(math.sqrt(0.5), in_order=True),
@@ -156,7 +155,7 @@ class Experts:
         """An episode in words, with these actions."""
         observation, _ = env.reset(seed=sample, options={"episode": episode})
         said: list[tuple[str, str]] = []
-        for action in actions[len(env.history) :]:
+        for action in actions:
             answer = self._thought(env) + env.face.write(env.labels[action])
             said.append((observation, answer))
             observation = env.answer(answer).observation
@@ -176,6 +175,16 @@ class Experts:
         means = [total / count if count else 0.0 for total, count in zip(totals, counts, strict=True)]
         written = rationale_of(env.face, env.scene, self.c).write(counts, means)
         return written + (">" if env.face.terse else "")
+
+
+def thompson(family: Family | None) -> Agent:
+    """Thompson sampling from the prior that means of this family have; of no family or no noise, from N(0, 1)."""
+    if isinstance(family, Bernoulli):
+        return ThompsonBeta()
+    if not isinstance(family, Gaussian) or not family.noise:
+        return ThompsonGaussian(0.0, 1.0, 1.0)
+    centre, spread = (family.centre, family.spread) if family.means_from == "normal" else (0.5, 12**-0.5)
+    return ThompsonGaussian(centre, spread or 1e-6, family.noise)
 
 
 def _moves(table: Floats, task: TicTacToe, episodes_N: Ints, samples_N: Ints, seed: int) -> list[list[int]]:

@@ -163,7 +163,7 @@ class ModelAgent:
         steps, runs = self.horizon, len(found)
         action_TN = np.full((steps, runs), -1, dtype=np.int16)
         reward_TN, gap_TN = np.zeros((2, steps, runs))
-        invalid_TN = np.zeros((steps, runs), dtype=np.bool_)
+        invalid_TN, own_TN = np.zeros((2, steps, runs), dtype=np.bool_)
         texts = [[""] * runs for _ in range(steps)]
         for n, trajectory in enumerate(found):
             each = 2 if self.task.aids.correct else 1  # of two answers the second counts
@@ -171,10 +171,11 @@ class ModelAgent:
             for t, step in enumerate(trajectory.info["history"]):
                 action_TN[t, n], reward_TN[t, n], gap_TN[t, n] = step.action, step.reward, step.regret
                 invalid_TN[t, n] = step.by == "chance"
-                if step.by != "aid":
+                own_TN[t, n] = step.by != "aid"
+                if own_TN[t, n]:
                     texts[t][n] = next(answers)
         history = History(action_TN, reward_TN, gap_TN, self.arms)
-        return Played(history, invalid_TN, tuple(map(tuple, texts)))
+        return Played(history, invalid_TN, own_TN, tuple(map(tuple, texts)))
 
 
 def answers_of(renderer: Renderer, face: Face, labels: Sequence[str]) -> list[list[int]]:

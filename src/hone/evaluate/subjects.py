@@ -27,11 +27,13 @@ class Played:
     Attributes:
         history: actions, rewards and what they cost.
         invalid_TN: where nothing legal was named, so that chance chose.
+        own_TN: where the player was asked: no aid took the step.
         texts_TN: what was written, thoughts included; "" where nothing was.
     """
 
     history: History
     invalid_TN: Bools
+    own_TN: Bools
     texts_TN: tuple[tuple[str, ...], ...] = ()
 
     @property
@@ -146,7 +148,8 @@ class Scripted:
             action_TN[t], reward_TN[t] = actions, rewards
             count[row, actions] += 1
             total[row, actions] += rewards
-        played = Played(History(action_TN, reward_TN, gap_TN, self.arms), np.zeros(action_TN.shape, dtype=np.bool_))
+        own_TN = np.ones(action_TN.shape, dtype=np.bool_)
+        played = Played(History(action_TN, reward_TN, gap_TN, self.arms), ~own_TN, own_TN)
         if self.thinks is None:
             return played
         pairs = zip(played.seen.count.tolist(), np.nan_to_num(played.seen.mean).tolist(), strict=True)

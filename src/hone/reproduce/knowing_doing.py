@@ -168,7 +168,9 @@ def _tuned(base: Run, task: Bandit, out: Path, seed: int) -> Run:
 
 
 def _given(found: Mapping[str, Any], kind: str) -> float:
-    return float(found["given_known"][kind]["value"])
+    """NaN of an agent that never knows."""
+    value = found["given_known"][kind]["value"]
+    return float("nan") if value is None else float(value)
 
 
 def _row(title: str, name: str, found: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, str]:

@@ -114,8 +114,9 @@ def reproduce(out: Path, seeds: Sequence[int]) -> Reproduction:
     return Reproduction(
         title="A greedy agent learns to explore",
         headline=(
-            f"On {TASK.test} held-out bandits the score rises from {score['base']:.2f} to {score['rlft']:.2f}; the "
-            f"exploration bonus tries {gained:.0f} points more of the arms, at a score of {score['bonus']:.2f}."
+            f"On {TASK.test} new bandits the score is {score['base']:.2f} before RLFT and {score['rlft']:.2f} after; "
+            f"the exploration bonus changes the share of arms tried by {gained:+.0f} points, at a score of "
+            f"{score['bonus']:.2f}."
         ),
         summary={
             "seeds": list(seeds),
@@ -235,14 +236,12 @@ def _pictures(found: Sequence[Seed]) -> list[Picture]:
         Picture(
             "Regret",
             curve(lines("regret_T"), title="Cumulative regret on held-out bandits", unit="reward lost", x_label="step"),
-            "The base loses about as much at every step as a random player. After RLFT the curve flattens: a good arm "
-            "is found and kept.",
+            "A straight line loses as much at every step; a curve that flattens has found a good arm and keeps it.",
         ),
         Picture(
             "Coverage",
             curve(lines("coverage_T"), title="Share of the arms tried", unit="coverage", x_label="step"),
-            "The base stops trying arms after some steps; RLFT stops as soon as an arm is good enough, and the bonus "
-            "makes it look on.",
+            "Where a curve is level no new arm is tried.",
         ),
         Picture(
             "Score",

@@ -57,8 +57,8 @@ def reproduce(out: Path, seeds: Sequence[int]) -> Reproduction:
     return Reproduction(
         title="Tic-tac-toe against a random player",
         headline=(
-            f"The mean return against a random player rises from {mean['base, random']:.2f} to "
-            f"{mean['PPO, random']:.2f}; the best response has {best['random']:.3f}."
+            f"The mean return against a random player is {mean['base, random']:.2f} before PPO and "
+            f"{mean['PPO, random']:.2f} after; the best response has {best['random']:.3f}."
         ),
         summary={
             "seeds": list(seeds),
@@ -145,6 +145,6 @@ def _pictures(found: Sequence[Mapping[str, Any]], best: float) -> list[Picture]:
                 title="Return while PPO runs",
                 unit=f"mean against a random player, windows of {WINDOW} steps",
             ),
-            "The base often names a taken cell, and chance moves for it. The line at the top is exact.",
+            "Where the model names a taken cell chance moves for it. The line of the best response is exact.",
         )
     ]

@@ -263,6 +263,14 @@ class Recipe:
                 got=str(self.batch.overlong),
                 expected=f"at most sampling.max_tokens = {self.sampling.max_tokens}",
             )
+        if getattr(self.algorithm, "same_steps", False) and getattr(getattr(self.task, "aids", None), "epsilon", 0.0):
+            raise HoneError(
+                "the baseline compares the same answer of several episodes, which random steps put at different steps",
+                where="task.aids.epsilon",
+                got=str(self.task.aids.epsilon),
+                expected="0 in training",
+                do='leave it out, or set algorithm.baseline = "none"',
+            )
         if getattr(self.task, "votes", 1) > 1 and not self.allow_truncated_sampling:
             raise HoneError(
                 "what a majority elects does not follow the sampler's distribution",

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env
 
 from hone.core.config import build_named
@@ -254,6 +255,27 @@ def test_random_steps_stand_between_the_agents_and_pay_the_step_before() -> None
         if not over and all(0 <= t.reward < 1 for t in new):
             assert found.observation == digits
     assert taken == pytest.approx(250, abs=45)
+
+
+def test_random_steps_leave_the_agent_the_last() -> None:
+    aids = Aids(epsilon=0.9)
+    short, board = Bandit(arms=4, horizon=3, face=COMPACT, aids=aids), TicTacToe(face=COMPACT, aids=aids)
+    begun: set[int] = set()
+    for episode in range(200):
+        env, _ = opened(short, episode=episode)
+        begun.add(len(env.history))
+        over = False
+        while not over:
+            over = env.answer("b").terminated
+        assert len(env.history) == 3
+        assert sum(t.by == "policy" for t in env.history) >= 1
+        with pytest.raises(ResetNeeded):
+            env.answer("b")
+        env, observation = opened(board, episode=episode)
+        assert observation
+        assert all(t.by == "aid" for t in env.history)
+        assert len(env.play.legal) == 9 - 2 * len(env.history) > 0
+    assert begun == {0, 1, 2}
 
 
 def test_shuffled_labels_are_mapped_back() -> None:

@@ -17,7 +17,7 @@ class Aids:
         try_all: every episode begins with each action once, in order, before the agent is asked (only where every
             action is legal from the start).
         epsilon: before each of its steps, the probability that a random legal action is taken instead of asking the
-            agent (in training and in evaluation).
+            agent (in training and in evaluation). The agent is asked at least once in every episode.
         shuffle: labels of actions are permuted anew at every step, so no name stands for an action.
         correct: after each answer the agent is asked to check it and to answer again; only that answer counts and is
             learnt.

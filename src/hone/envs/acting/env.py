@@ -74,17 +74,24 @@ class ActingEnv(gymnasium.Env[str, str]):
             raise HoneError("there is no such episode", got=str(episode), expected=f"0 to {count - 1}")
         self.episode, sample = episode, seed or 0
         self._key = (self.task.seed, "acting", self.split, episode, sample)
-        self._open = self.task.begin(self.split, episode, sample)
-        self.history: list[Transition] = []
+        self._begin(sample)
+        while self._over:  # aids ended it: the same steps again, but the last is the agent's
+            self._begin(sample, len(self.history) - 1)
         self._info: dict[str, Any] = {"history": self.history, "overflow": "fail"}
         if self._anew:
             self._info["anew"] = True
-        self._seen: set[int] = set()
         self._answers = self._invalid = 0
-        self._checking = self._over = self._cut = False
+        self._checking = False
         self._label()
-        self._help()
         return self._context(), {"episode": episode, "history": self.history}
+
+    def _begin(self, sample: int, most: int | None = None) -> None:
+        """Open the episode and let the aids act, at most so often, before the agent is asked."""
+        self._open = self.task.begin(self.split, self.episode, sample)
+        self.history: list[Transition] = []
+        self._seen: set[int] = set()
+        self._over = self._cut = False
+        self._help(most)
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
         """Read the answer and act."""
@@ -136,12 +143,14 @@ class ActingEnv(gymnasium.Env[str, str]):
         self._over = terminated or self._cut
         return (reward - self._shift) / self._unit
 
-    def _help(self) -> float:
+    def _help(self, most: int | None = None) -> float:
         """Let the aids act until it is the agent's turn; the normalised reward of what they did."""
         play, total = self.play, 0.0
         while self.aids.try_all and len(self.history) < len(self._names) and not self._over:
             total += self._act(play, len(self.history), "aid")
         while self.aids.epsilon and not self._over and self._uniform("explore") < self.aids.epsilon:
+            if len(self.history) == most:
+                break
             total += self._act(play, self._random("epsilon"), "aid")
         return total
 

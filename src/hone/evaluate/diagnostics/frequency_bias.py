@@ -76,7 +76,7 @@ class FrequencyBias(OfBandits):
         repeated_RN = probability_RNK[:, np.arange(len(target_N)), target_N]
         worse_RN = ~best(seen.mean)[:, np.arange(len(target_N)), target_N]
         repeats_RN = np.broadcast_to(np.arange(len(entropy_RN))[:, None], entropy_RN.shape)
-        windows = [w for w in WINDOWS if w[0] < len(entropy_RN)] or [WINDOWS[0]]
+        windows = [w for w in WINDOWS if w[1] < len(entropy_RN)] or [(0, len(entropy_RN) - 1)]
         clusters = np.broadcast_to(episodes_N, entropy_RN.shape)
         with np.errstate(invalid="ignore"):
             repeated = np.nansum(np.where(worse_RN, repeated_RN, 0.0), axis=1) / worse_RN.sum(axis=1)

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from hone.envs.arms import Bernoulli, Gaussian
+from hone.data.experts import thompson
+from hone.envs.arms import Gaussian
 from hone.envs.bandit import Bandits
 from hone.envs.contextual import ContextualBandits
 from hone.envs.tasks.bandit import Bandit
@@ -30,8 +31,6 @@ from hone.tabular.bandits import (
     History,
     LinUCB,
     Random,
-    ThompsonBeta,
-    ThompsonGaussian,
     WithoutContext,
     play,
     play_contextual,
@@ -101,20 +100,14 @@ def baselines(bandits: World, steps: int, seed: int) -> dict[str, Callable[[Any]
 
 
 def _blind(bandits: Bandits) -> dict[str, Agent]:
-    gaussian = bandits.family if isinstance(bandits.family, Gaussian) else None
-    thompson: dict[str, Agent] = {}
-    if gaussian is not None and gaussian.noise > 0:
-        centre, spread = (gaussian.centre, gaussian.spread) if gaussian.means_from == "normal" else (0.5, 12**-0.5)
-        thompson = {"Thompson": ThompsonGaussian(centre, spread or 1e-6, gaussian.noise)}
-    elif isinstance(bandits.family, Bernoulli):
-        thompson = {"Thompson": ThompsonBeta()}
+    noisy = not isinstance(bandits.family, Gaussian) or bandits.family.noise > 0
     return {
         "random": Random(),
         "greedy": Greedy(),
         "UCB 1/√n": UCB(1.0, logarithm=False),
         "UCB √(½ ln t/n)": UCB(math.sqrt(0.5)),
         "UCB1": UCB(),
-        **thompson,
+        **({"Thompson": thompson(bandits.family)} if noisy else {}),
     }
 
 
@@ -142,8 +135,9 @@ def coverage(history: History) -> Floats:
 
 
 def invalid_rate(played: Played, episodes_N: Ints) -> Estimate:
-    """Share of the steps in which nothing legal was named."""
-    return bootstrap_mean(played.invalid_TN.mean(axis=0).tolist(), episodes_N.tolist(), ("invalid",))
+    """Share of the player's answers in which nothing legal was named."""
+    invalid_N = played.invalid_TN.sum(axis=0) / played.own_TN.sum(axis=0)
+    return bootstrap_mean(invalid_N.tolist(), episodes_N.tolist(), ("invalid",))
 
 
 def score(players: Mapping[str, Mapping[str, Any]]) -> float | None:

@@ -73,14 +73,15 @@ class KnowingDoing(OfBandits):
         seen = played.seen
         knows_TN = self.knows(written, seen, subject.rounding)
         does_TN = self.does(played.history.action_TN, seen)
-        informed_TN = seen.count.sum(axis=-1) > 0
+        own_TN, clusters_TN = played.own_TN, np.broadcast_to(episodes_N, played.own_TN.shape)
+        informed_TN = own_TN & (seen.count.sum(axis=-1) > 0)
         return {
             "diagnostic": "knowing_doing",
             "arms": subject.arms,
             "horizon": subject.horizon,
             "episodes": self.episodes,
             "decisions": int(informed_TN.sum()),
-            "invalid": share(played.invalid_TN.ravel().tolist(), self._clusters(episodes_N, informed_TN)).plain(),
+            "invalid": share(played.invalid_TN[own_TN].tolist(), clusters_TN[own_TN].tolist()).plain(),
             "silent": float(np.isnan(written).all(axis=-1)[informed_TN].mean()),
             **self.judge(knows_TN, does_TN, informed_TN, episodes_N),
         }
