@@ -67,7 +67,7 @@ def reproduce(out: Path, seeds: Sequence[int]) -> Reproduction:
         "per_seed": measures,
     }
     return Reproduction(
-        title="A model learns to correct itself",
+        title="Does a model learn to correct itself?",
         headline=f"After {runs.ROUNDS} rounds of self-distillation the majority over {TURNS} turns is right in "
         f"{arms[SELF][SEQUENCE]:.1%} of {summary['held_out_questions']:,} held-out questions and one answer in "
         f"{arms[SELF][ONE]:.1%}: {100 * gained:+.1f} points, where the boosted base has {100 * boosted:+.1f}.",
