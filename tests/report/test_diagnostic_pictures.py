@@ -21,7 +21,7 @@ from hone.tabular.bandits.tallies import greedy
 SUBJECT = Scripted(greedy, Bandits(Gaussian(), 4, split="test", horizon=8), thinks=Rationale(tuple("abcd")))
 FOUND = [
     Greediness(episodes=8).examine(SUBJECT),
-    FrequencyBias(bandits=2, targets=2, histories=1, repeats=50).examine(SUBJECT),
+    FrequencyBias(bandits=2, targets=2, histories=1, repeats=55).examine(SUBJECT),
     KnowingDoing(episodes=8).examine(SUBJECT),
     Opponents(games=20, opponents=("random", "perfect")).examine(ByTable(minimax.uniform()), TicTacToe()),
 ]
