@@ -1,8 +1,9 @@
 """The ground of both RLHF reproductions: a policy that writes reviews, a reward model, and a hidden judge of both.
 
-A small model is pretrained on text of three kinds and fine-tuned on reviews; a noisy person ranks reviews, and the
-reward model that learns from these rankings is all that a policy is trained on. What a policy is worth is what the
-judge of :mod:`hone.envs.review_judge`, whom no stage saw without noise, thinks of its answers to held-out prompts.
+A small model is pretrained on text of three kinds and fine-tuned on reviews, with a tenth of such text beside them so
+that fine-tuning does not forget it before a policy can. A noisy person ranks reviews, and the reward model that learns
+from these rankings is all that a policy is trained on. What a policy is worth is what the judge of
+:mod:`hone.envs.review_judge`, whom no stage saw without noise, thinks of its answers to held-out prompts.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ from hone.training.run import Run
 TASK = Reviews()
 SAMPLING = Sampling(max_tokens=32)
 TEXTS, ANSWERS, PASSES = 20000, 4, 6
+KEPT = 0.1
+"""Share of pretraining text in the fine-tuning corpus, as in InstructGPT (Ouyang et al. 2022, appendix C.1)."""
 BATCH = BatchConfig(prompts=96, samples=1, epochs=2, updates=2)
 END = -3.0
 """The reward of an answer that does not end, below the worst that does."""
@@ -110,9 +113,13 @@ def ground(out: Path, seed: int, ranked: int) -> Ground:
             run=RunConfig(out=str(out / "base"), steps=400, seed=seed, save_every=400),
         )
     )
+    kept = round(KEPT * TEXTS)
+    reviews = [{"prompt": prompt, "completion": review} for prompt, review in TASK.corpus(TEXTS - kept, seed)]
+    lines = [{"text": line} for line in pretraining_text(kept, seed, "fine-tuning")]
+    tuning = _write(out / "data" / "fine-tuning.jsonl", reviews + lines)
     sft = fit_stage(
         FitRecipe(
-            DataConfig(task=TASK, examples=20000),
+            DataConfig(source=tuning),
             model=ModelConfig(str(base.model)),
             optimiser=OptimiserConfig(lr=1e-3, warmup=20, schedule="linear"),
             run=RunConfig(out=str(out / "sft"), steps=300, seed=seed + 1000, save_every=300),
