@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from hone.core.batch import Batch
 from hone.core.errors import HoneError
 from hone.models.checkpointing import checkpointed
-from hone.models.config import ModelConfig
+from hone.models.config import Layout, ModelConfig
 from hone.models.heads import ValueHead
-from hone.models.logits import body_states, inner
+from hone.models.layout import run_rows
+from hone.models.logits import inner
 from hone.models.precision import compute_dtype, compute_in, computing
 
 if TYPE_CHECKING:
@@ -84,16 +85,23 @@ class Critic:
                 if parameter.requires_grad:
                     yield f"{prefix}.{name}", parameter
 
-    def values(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """[B,T] value of the state before each scored token, 0 elsewhere; and [B] of the state after the last one."""
+    def values(self, batch: Batch, layout: Layout = "auto") -> tuple[Tensor, Tensor]:
+        """[B,T] value of the state before each scored token, 0 elsewhere; and [B] of the state after the last one.
+
+        Args:
+            batch: rows of tokens.
+            layout: of the rows in the forward pass.
+        """
         scored_BT = (batch.train | batch.sampled) & batch.mask
         scored_BT[:, 0] = False
+        length_B = batch.mask.sum(-1).clamp(min=1)
         with computing(self.body), checkpointed(self.body):
-            hidden_BTD = body_states(self.body, batch.tokens)
-        value_BT = self.head(hidden_BTD)  # after each token
-        before_BT = torch.cat([torch.zeros_like(value_BT[:, :1]), value_BT[:, :-1]], 1)
-        last_B1 = (batch.mask.sum(-1, keepdim=True) - 1).clamp(min=0)
-        return torch.where(scored_BT, before_BT, torch.zeros_like(before_BT)), value_BT.gather(1, last_B1).squeeze(1)
+            run, index_BT = run_rows(self.body, batch.tokens, length_B, layout)
+        hidden = run.hidden.flatten(0, 1)
+        row_N, at_N = scored_BT.nonzero(as_tuple=True)
+        value_N = self.head(hidden[index_BT[row_N, at_N - 1]])
+        value_BT = torch.zeros(scored_BT.shape, device=value_N.device).index_put((row_N, at_N), value_N)
+        return value_BT, self.head(hidden[index_BT.gather(1, length_B[:, None] - 1).squeeze(1)])
 
     def save(self, folder: Path) -> None:
         """Write what is trained as ``value_model.safetensors`` into a folder."""

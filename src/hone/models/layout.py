@@ -24,6 +24,7 @@ from hone.models.attention import attending, switchable
 from hone.models.config import Layout
 from hone.models.flat import Flat, flat_of
 from hone.models.logits import Forward, forward, inner, run, takes_positions
+from hone.models.steady import need_steady
 from hone.models.tree_attention import attend_flat
 from hone.models.windows import narrowed, unknown_limit
 
@@ -31,6 +32,26 @@ log = logging.getLogger(__name__)
 
 PAYS = 0.9
 """``auto`` leaves the padded layout if at most this share of its tokens is left."""
+
+
+def run_rows(model: nn.Module, tokens_BT: Tensor, length_B: Tensor, layout: Layout) -> tuple[Forward, Tensor]:
+    """One pass over the first ``length_B`` tokens of every row.
+
+    Returns:
+        The pass, and where the state after each token [B,T'] stands in it, its rows joined; T' is the longest length.
+
+    Raises:
+        HoneError: as :func:`flat_layout`; or a row is too long for a model whose beginnings of rows depend on what
+            follows (:mod:`hone.models.steady`).
+    """
+    width = max(int(length_B.max()), 1) if len(length_B) else 1
+    need_steady(inner(model), width)
+    tokens_BT = tokens_BT[:, :width]
+    flat = flat_layout(model, tokens_BT, length_B, layout)
+    if flat is not None:
+        return run_flat(model, flat), flat.index
+    index_BT = torch.arange(len(tokens_BT) * width, device=tokens_BT.device).reshape(-1, width)
+    return forward(model, tokens_BT), index_BT
 
 
 def flat_layout(model: nn.Module, tokens_BT: Tensor, length_B: Tensor, layout: Layout) -> Flat | None:

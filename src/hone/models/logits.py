@@ -26,7 +26,7 @@ class Forward:
         hidden: [B,T,D] last hidden states (after the final norm).
         states: [B,T,...] what ``head`` turns into logits: ``hidden``, or the logits themselves where the
             model's head cannot be called apart from it.
-        head: [N,...] → [N,V].
+        head: [N,...] → [N,V]; of a body alone there is none to call.
     """
 
     hidden: Tensor
@@ -50,12 +50,17 @@ def forward(model: nn.Module, tokens_BT: Tensor) -> Forward:
 def run(model: nn.Module, inputs: dict[str, Any]) -> Forward:
     """Run the body of a model on inputs as transformers names them; those that it does not take are left out."""
     base = inner(model)
-    if separable(model):
-        body = getattr(base, base.base_model_prefix)
+    if _headless(base) or separable(model):
+        body = base.base_model
         hidden_BTD: Tensor = body(**_accepted(body, inputs)).last_hidden_state
         return Forward(hidden_BTD, hidden_BTD, lambda chosen: apply_head(base, chosen))
     output = base(**_accepted(base, inputs), output_hidden_states=True)
     return Forward(output.hidden_states[-1], output.logits, lambda chosen: chosen)
+
+
+def _headless(base: Any) -> bool:
+    """Whether a model of transformers is a body alone."""
+    return base.base_model is base and base.get_output_embeddings() is None
 
 
 def body_states(model: nn.Module, tokens_BT: Tensor) -> Tensor:
@@ -68,7 +73,7 @@ def body_states(model: nn.Module, tokens_BT: Tensor) -> Tensor:
 def takes_positions(model: nn.Module) -> bool:
     """Whether the model is told where its tokens stand; others count."""
     base = inner(model)
-    body = getattr(base, base.base_model_prefix) if separable(model) else base
+    body = base.base_model if separable(model) else base
     return "position_ids" in inspect.signature(body.forward).parameters
 
 

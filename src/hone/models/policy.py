@@ -119,13 +119,14 @@ class Policy:
         """:func:`hone.models.score.score` of this policy; values by its value model if it has one."""
         if self.critic is None or "value" not in needs:
             return score(self, batch, needs=needs, temperature=temperature, layout=layout)
-        value_BT, last_B = self.critic.values(batch)
+        value_BT, last_B = self.critic.values(batch, layout)
         scores = score(self, batch, needs=needs - {"value"}, temperature=temperature, layout=layout)
         return dataclasses.replace(scores, value=value_BT, last_value=last_B)
 
     def skips_padding(self, layout: Layout) -> bool:
-        """Whether padding, and what rows begin with in common, cost nothing in that layout; a value model pads."""
-        return self.critic is None and computes_flat(self.model, layout)
+        """Whether padding, and what rows begin with in common, cost nothing in that layout."""
+        models = [self.model] if self.critic is None else [self.model, self.critic.body]
+        return all(computes_flat(model, layout) for model in models)
 
     def restore(self, folder: Path) -> None:
         """Copy saved weights into this policy, parameter by parameter."""

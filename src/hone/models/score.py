@@ -21,10 +21,9 @@ from hone.functional.losses import entropy_of
 from hone.models.checkpointing import checkpointed
 from hone.models.config import Layout
 from hone.models.heads import ValueHead
-from hone.models.layout import flat_layout, run_flat
-from hone.models.logits import Forward, forward, inner
+from hone.models.layout import run_rows
+from hone.models.logits import inner
 from hone.models.precision import computing
-from hone.models.steady import need_steady
 
 if TYPE_CHECKING:
     from hone.models.policy import Policy
@@ -104,7 +103,7 @@ def score(
     # The value head stays outside: it computes in float32.
     with computing(model):
         with checkpointed(model):
-            run, index_BT = _run(model, batch, scored_BT, last_B if "value" in needs else None, layout)
+            run, index_BT = run_rows(model, batch.tokens, _reach(scored_BT, last_B, needs), layout)
         states, before_N = run.states.flatten(0, 1), index_BT[row_N, at_N - 1]
         others_NK = batch.need("teacher_ids")[row_N, at_N] if "teacher" in needs else None
         logprob_N, entropy_N, others_NK = _token_scores(
@@ -131,24 +130,10 @@ def score(
     return Scores(spread(logprob_N), entropy, value, last_value, None if others_NK is None else spread(others_NK))
 
 
-def _run(
-    model: nn.Module, batch: Batch, scored_BT: Tensor, last_B: Tensor | None, layout: Layout
-) -> tuple[Forward, Tensor]:
-    """One pass over what is needed, and where the state after each token [B,T] stands in it, rows joined.
-
-    Nothing is computed beyond the last token before a scored one, or beyond the row's last if its value is wanted.
-    """
-    width = batch.tokens.shape[1]
-    columns_T = torch.arange(width, device=scored_BT.device)
-    length_B = (scored_BT * columns_T).amax(-1) if last_B is None else last_B + 1
-    width = max(int(length_B.max()), 1) if len(length_B) else 1
-    need_steady(inner(model), width)
-    tokens_BT = batch.tokens[:, :width]
-    flat = flat_layout(model, tokens_BT, length_B, layout)
-    if flat is not None:
-        return run_flat(model, flat), flat.index
-    index_BT = torch.arange(len(batch) * width, device=scored_BT.device).reshape(-1, width)
-    return forward(model, tokens_BT), index_BT
+def _reach(scored_BT: Tensor, last_B: Tensor, needs: frozenset[str]) -> Tensor:
+    """[B] leading tokens that are needed: those before the last scored one, or all of the row for its last value."""
+    columns_T = torch.arange(scored_BT.shape[1], device=scored_BT.device)
+    return last_B + 1 if "value" in needs else (scored_BT * columns_T).amax(-1)
 
 
 def _token_scores(
