@@ -67,6 +67,8 @@ def test_the_layers_of_a_critic_are_recomputed_too() -> None:
     critic = Critic.copy_of(model)
     torch.nn.init.normal_(critic.head.linear.weight, generator=torch.Generator().manual_seed(2))
     body: Any = critic.body
+    with torch.no_grad():
+        critic.values(batch)  # which layouts the body can be trusted with is tried at its first pass
     calls: list[int] = []
     body.layers[0].input_layernorm.register_forward_hook(lambda *_: calls.append(1))
     value_BT, last_B = critic.values(batch)

@@ -12,6 +12,7 @@ from policies import ragged, tiny
 from hone.core.errors import HoneError
 from hone.data.rows import encode_pairs, pad_rows
 from hone.models.chat import Renderer
+from hone.models.config import Layout
 from hone.models.critic import Critic
 from hone.models.policy import LoraConfig, ModelConfig, Policy, ValueConfig, load
 from hone.models.reward_files import reward_of
@@ -60,6 +61,39 @@ def test_values_of_a_separate_model(architecture: str, hidden: int, tmp_path: Pa
             )
         assert float(scores.last_value[b].detach()) == pytest.approx(float(expected[length - 1]), abs=1e-5)
     torch.testing.assert_close(scores.logprob, first.logprob)
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gpt2", "gemma2", "gpt_neox"])
+def test_layouts_change_neither_a_value_model_s_values_nor_its_gradient(architecture: str, tmp_path: Path) -> None:
+    policy = load(saved(tmp_path / "m", architecture), value=ValueConfig("separate"))
+    policy.add_values()
+    assert policy.critic is not None
+    draw(policy.critic)
+    batch = ragged((9, 4, 9, 1))
+    batch.tokens[2, :6] = batch.tokens[0, :6]  # a beginning in common
+    layouts: tuple[Layout, ...] = ("padded", "packed", "tree", "auto")
+    found, widths = {}, {}
+    weight = dict(policy.critic.trainable())["head.linear.weight"]
+    embed: Any = policy.critic.body.get_input_embeddings()  # type: ignore[operator]
+    for layout in layouts:
+        seen: list[int] = []
+        hook = embed.register_forward_hook(lambda _module, inputs, _out, seen=seen: seen.append(inputs[0].numel()))
+        value_BT, last_B = policy.critic.values(batch, layout)
+        hook.remove()
+        for _, p in policy.critic.trainable():
+            p.grad = None
+        torch.autograd.backward(value_BT.square().sum() + last_B.square().sum())
+        embedding = embed.weight.grad
+        assert embedding is not None and weight.grad is not None
+        found[layout], widths[layout] = (value_BT, last_B, embedding.clone(), weight.grad.clone()), seen[-1]
+    for layout in layouts[1:]:
+        for got, want in zip(found[layout], found["padded"], strict=True):
+            torch.testing.assert_close(got, want, atol=1e-4, rtol=1e-4)
+    rows = [batch.tokens[b, : int(batch.mask[b].sum())].tolist() for b in range(len(batch))]
+    beginnings = {tuple(row[: t + 1]) for row in rows for t in range(len(row))}
+    assert (widths["padded"], widths["packed"], widths["tree"]) == (36, 23, len(beginnings))
+    assert len(beginnings) <= 17
+    assert policy.skips_padding("auto") and not policy.skips_padding("padded")
 
 
 def test_neither_loss_reaches_the_other_s_weights(tmp_path: Path) -> None:
