@@ -63,13 +63,6 @@ def _headless(base: Any) -> bool:
     return base.base_model is base and base.get_output_embeddings() is None
 
 
-def body_states(model: nn.Module, tokens_BT: Tensor) -> Tensor:
-    """[B,T,D] last hidden states of any transformers model: a body, or one that has a body."""
-    body = inner(model).base_model  # of a body, itself
-    hidden_BTD: Tensor = body(**_accepted(body, _inputs(tokens_BT))).last_hidden_state
-    return hidden_BTD
-
-
 def takes_positions(model: nn.Module) -> bool:
     """Whether the model is told where its tokens stand; others count."""
     base = inner(model)

@@ -28,8 +28,9 @@ from hone.models.adapters import merge_lora, save_lora
 from hone.models.chat import Renderer
 from hone.models.checkpointing import checkpointed
 from hone.models.config import Layout, ModelConfig
+from hone.models.layout import computes_flat, run_rows
 from hone.models.learner import copy_parameters
-from hone.models.logits import body_states, inner
+from hone.models.logits import inner
 from hone.models.precision import computing
 from hone.models.reading import quiet
 from hone.models.score import Scores
@@ -103,16 +104,13 @@ class RewardModel:
         temperature: float = 1.0,
         layout: Layout = "auto",
     ) -> Scores:
-        """``row_score``: the head on the hidden state of each row's last real token. There are no log-probabilities.
-
-        Rows are laid out padded, whatever ``layout`` says.
-        """
-        scores = self._score(batch.tokens, batch.mask)
+        """``row_score``: the head on the hidden state of each row's last real token. There are no log-probabilities."""
+        scores = self._score(batch.tokens, batch.mask, layout)
         return Scores(torch.zeros(batch.tokens.shape, device=self.device), row_score=scores)
 
     def skips_padding(self, layout: Layout) -> bool:
-        """No: padding is computed."""
-        return False
+        """Whether padding, and what answers to a prompt begin with in common, cost nothing in that layout."""
+        return computes_flat(inner(self.model).base_model, layout)
 
     def encode(self, prompt: Text, answer: Text) -> list[int]:
         """The ids of a prompt and an answer to it, as a policy with this tokenizer would see them, and an end token.
@@ -204,12 +202,12 @@ class RewardModel:
 
         copy_parameters(load_reward(dataclasses.replace(self.config, path=str(folder))), self)
 
-    def _score(self, tokens_BT: Tensor, mask_BT: Tensor) -> Tensor:
+    def _score(self, tokens_BT: Tensor, mask_BT: Tensor, layout: Layout = "auto") -> Tensor:
         """[B] float32."""
-        last_B = (mask_BT.sum(-1) - 1).clamp(min=0)
+        length_B = mask_BT.sum(-1).clamp(min=1)
         with computing(self.model), checkpointed(self.model):
-            hidden_BTD = body_states(self.model, tokens_BT)  # padding stands behind what is read
-        hidden_BD = hidden_BTD[torch.arange(len(last_B), device=last_B.device), last_B]
+            run, index_BT = run_rows(inner(self.model).base_model, tokens_BT, length_B, layout)
+        hidden_BD = run.hidden.flatten(0, 1)[index_BT.gather(1, length_B[:, None] - 1).squeeze(1)]
         score_B: Tensor = (hidden_BD.float() @ self.head.weight.float().T).squeeze(-1)
         return score_B
 
