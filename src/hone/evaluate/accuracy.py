@@ -12,6 +12,7 @@ from typing import Any
 
 from hone.core.errors import HoneError
 from hone.core.types import Scored, Trajectory
+from hone.envs.base import Task
 from hone.evaluate.estimates import Estimate, best_at_k, bootstrap_mean, maj_at_k, pass_at_k, share
 from hone.functional.kl import best_of_n_kl
 
@@ -114,6 +115,16 @@ def stratum_of(task: object, split: str) -> Callable[[int], str] | None:
     """The stratum of an episode, where the task has a method ``stratum(episode, split)``; else None."""
     method = getattr(task, "stratum", None)
     return None if method is None else lambda episode: str(method(episode, split))
+
+
+def judging(task: Task) -> tuple[Task, Callable[[Trajectory], Trajectory]]:
+    """How a task's episodes are judged: the task to play, and what counts of an episode.
+
+    A task may say so itself with a method ``judged()`` that returns the two, as ``retry`` does; of any other the
+    episode counts as it was played.
+    """
+    method = getattr(task, "judged", None)
+    return (task, lambda trajectory: trajectory) if method is None else method()
 
 
 def _judge(

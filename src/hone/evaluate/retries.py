@@ -44,7 +44,7 @@ def evaluate_retries(
             the judge fails.
     """
     vote, engine = vote or VoteConfig(), engine or EmbeddedEngine.of(policy)
-    task = replace(task, stop_when_correct=False)
+    task, _ = task.judged()
     starts, greedy_starts = starts_of(task, config)
     few = max(task.turns - config.samples, 0)
     more = [Start(s.episode, s.group, config.samples + i) for s in starts if s.sample == 0 for i in range(few)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 
 import torch
@@ -18,8 +17,7 @@ from hone.core.spans import span
 from hone.core.types import Outcome, Trajectory
 from hone.engines.base import Engine
 from hone.envs.base import Task
-from hone.envs.tasks.retry import Retry
-from hone.evaluate.accuracy import evaluate
+from hone.evaluate.accuracy import evaluate, judging
 from hone.functional.kl import kl_estimate
 from hone.models.chat import Renderer
 from hone.models.policy import Policy
@@ -156,19 +154,13 @@ class OnlineLoop:
         return rolled
 
     def held_out_accuracy(self, step: int) -> float:
-        """Sampled accuracy on test questions after a step; the same questions and noise every time.
-
-        Of several attempts at a question the last counts, and the truth stops none of them.
-        """
-        task = self.recipe.task
+        """Sampled accuracy on test questions after a step; the same questions and noise every time."""
+        task, counted = judging(self.recipe.task)
         size = min(self.recipe.run.evaluate_questions, task.size("test"))
         starts = [Start(episode, episode, 0) for episode in range(size)]
-        if isinstance(task, Retry):
-            task = replace(task, stop_when_correct=False)
-        trajectories = self._roll("evaluate", starts, {}, version=step * self.updates_per_step, split="test", task=task)
-        if isinstance(task, Retry):
-            trajectories = [task.last(trajectory) for trajectory in trajectories]
-        return float(evaluate(trajectories, threshold=self.recipe.run.evaluate_threshold).accuracy.value)
+        played = self._roll("evaluate", starts, {}, version=step * self.updates_per_step, split="test", task=task)
+        found = evaluate([counted(trajectory) for trajectory in played], threshold=self.recipe.run.evaluate_threshold)
+        return float(found.accuracy.value)
 
     def _roll(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -98,7 +98,11 @@ class Retry:
         """The turns of an episode that are attempts: all but the critiques."""
         return trajectory.turns[:: self.stride]
 
-    def last(self, trajectory: Trajectory) -> Trajectory:
+    def judged(self) -> tuple[Retry, Callable[[Trajectory], Trajectory]]:
+        """How episodes are judged: the truth stops none of them, and of several attempts the last counts."""
+        return replace(self, stop_when_correct=False), self._last
+
+    def _last(self, trajectory: Trajectory) -> Trajectory:
         """The episode as if its last attempt had been its only one; a failed one as it is."""
         return trajectory if trajectory.failure else replace(trajectory, turns=tuple(self.attempts(trajectory)[-1:]))
 
