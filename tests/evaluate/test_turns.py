@@ -52,6 +52,18 @@ def test_curves_of_four_runs_of_three_turns(found: TurnEvaluation) -> None:
     assert (found.turns, found.questions, found.runs, found.failures) == (3, 2, 4, 2)
 
 
+def test_questions_count_alike_where_runs_of_one_of_them_failed() -> None:
+    uneven = evaluate_turns([run(0, "abb"), run(0, "aab"), run(1, "ddd")], PARALLEL, failures=1)
+    assert values(uneven.curves.accuracy) == [0.5, 0.75, 1.0], "0 ½ 1 and 1 1 1"
+    assert values(uneven.curves.fixed) == [0.25, 0.25]
+    assert values(uneven.curves.tokens) == [1.0, 1.0, 1.0]
+    named = {name: estimate.value for name, estimate in uneven.named.items()}
+    assert named["attempts with oracle"] == 1.75, "2 and 3 attempts, and 1"
+    assert named["m1@t3"] == 0.75, "b wins over abb, a over aab"
+    assert named["m1@t3 − m1@t1"] == named["m1@t3"] - named["m1@t1"]
+    assert named["last − first"] == uneven.curves.accuracy[-1].value - uneven.curves.accuracy[0].value
+
+
 def test_some_turn_was_right_is_not_the_majority_over_turns(found: TurnEvaluation) -> None:
     assert found.named["p1@t3"].value == 1.0
     assert found.named["m1@t3"].value == 0.5

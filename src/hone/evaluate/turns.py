@@ -48,7 +48,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Curves:
-    """Estimates per turn, over runs.
+    """Estimates per turn: means over questions of the mean over a question's runs.
 
     Attributes:
         accuracy: [k] attempts that are right.
@@ -166,9 +166,7 @@ def evaluate_turns(
         f"m1@t{k} − m1@t1": paired(values[f"m1@t{k}"], values["m1@t1"]),
         f"m1@t{k} − m{k}@t1": paired(values[f"m1@t{k}"], values[f"m{k}@t1"]),
         "last − first": paired(values["last"], values["m1@t1"]),
-        "attempts with oracle": bootstrap_mean(
-            [float(_attempts_with_oracle(run)) for run in runs], questions, ("turns", "oracle")
-        ),
+        "attempts with oracle": _mean_of(_per_question(runs, lambda run: float(_attempts_with_oracle(run))), "oracle"),
     }
     if weighted and voting:
         values |= _weighted(runs, parallel, k, ties)
@@ -198,10 +196,11 @@ def curves_of(runs: Sequence[Run], ties: Ties = "latest") -> Curves:
     pairs = list(zip(answers, grades, strict=True)) if _votes(runs) else []
 
     def mean(values: Sequence[float], *key: str | int) -> Estimate:
-        return bootstrap_mean(values, questions, ("turns", *key)) if values else NOTHING
+        return _mean_of(_by_question(questions, values), *key) if values else NOTHING
 
     def shares(values: Sequence[float]) -> Estimate:
-        return share(values, questions) if values else NOTHING
+        found = _by_question(questions, values) if values else {}
+        return share(list(found.values()), at_most=len(values)) if found else NOTHING
 
     return Curves(
         accuracy=tuple(shares([float(g[t]) for g in grades]) for t in turns),
@@ -245,10 +244,19 @@ def _attempts_with_oracle(run: Run) -> int:
 
 
 def _per_question(runs: Sequence[Run], measure: Callable[[Run], float]) -> dict[int, float]:
+    return _by_question([run.question for run in runs], [measure(run) for run in runs])
+
+
+def _by_question(questions: Sequence[int], values: Sequence[float]) -> dict[int, float]:
+    """The mean value of each question: questions count alike, however many of their runs failed."""
     found: dict[int, list[float]] = {}
-    for run in runs:
-        found.setdefault(run.question, []).append(measure(run))
-    return {question: math.fsum(values) / len(values) for question, values in found.items()}
+    for question, value in zip(questions, values, strict=True):
+        found.setdefault(question, []).append(value)
+    return {question: math.fsum(own) / len(own) for question, own in found.items()}
+
+
+def _mean_of(values: Mapping[int, float], *key: str | int) -> Estimate:
+    return bootstrap_mean(list(values.values()), list(values), ("turns", *key))
 
 
 def _parallel_votes(parallel: Mapping[int, Sequence[Attempt]], n: int) -> dict[int, float]:
