@@ -187,6 +187,10 @@ def share(values: Sequence[float], clusters: Sequence[Hashable] | None = None, a
     return Estimate(p, *wilson(p, effective), questions)
 
 
+_BOOTSTRAP_DRAWS = 1 << 20
+"""How many draws a bootstrap holds at once."""
+
+
 def bootstrap_mean(
     values: Sequence[float],
     clusters: Sequence[Hashable] | None = None,
@@ -200,14 +204,15 @@ def bootstrap_mean(
     """
     if not values:
         return NOTHING
-    totals = np.array(_totals(values, clusters))
-    random = generator(*key)
+    summed, counted = np.array(_totals(values, clusters)).T
+    random, size = generator(*key), len(summed)
     means = np.empty(rounds)
-    for index in range(rounds):
-        summed, counted = totals[random.integers(len(totals), size=len(totals))].sum(axis=0)
-        means[index] = summed / counted
+    at_once = max(_BOOTSTRAP_DRAWS // size, 1)
+    for first in range(0, rounds, at_once):
+        drawn = random.integers(size, size=(min(at_once, rounds - first), size))
+        means[first : first + at_once] = summed[drawn].sum(axis=1) / counted[drawn].sum(axis=1)
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Estimate(math.fsum(values) / len(values), float(low), float(high), len(totals))
+    return Estimate(math.fsum(values) / len(values), float(low), float(high), size)
 
 
 def t_mean(values: Sequence[float]) -> Estimate:
