@@ -1,7 +1,9 @@
+from typing import Any
+
 import numpy as np
 from scipy import stats
 
-from hone.core.seeding import key, permutation_index, subkey, subkeys, uniforms
+from hone.core.seeding import key, permutation_index, stream, subkey, subkeys, uniforms
 from hone.core.streams import key_array
 
 
@@ -37,3 +39,17 @@ def test_one_key_is_that_of_an_array() -> None:
     assert [[subkey(parent, number) for number in numbers] for parent in parents] == table.tolist()
     many = key_array((3, "luck"), np.array([5, 9]), np.array([2, -1]))
     assert [int(key_array((3, "luck"), np.array([a]), np.array([b]))[0]) for a, b in ((5, 2), (9, -1))] == many.tolist()
+
+
+def test_a_stream_is_the_uniforms_of_its_key() -> None:
+    for one in (0, 7, 2**64 - 1, key("luck")):
+        for count in (1, 50):
+            expected = uniforms(np.array([one], dtype=np.uint64), np.arange(count, dtype=np.uint64))
+            assert stream(one, count).tolist() == expected.tolist()
+
+
+def test_equal_parts_of_other_types_have_other_keys() -> None:
+    """What was hashed before is remembered, and 1 == True."""
+    ids = np.array([3])
+    equal: list[Any] = [1, True, np.int64(1)]
+    assert len({int(key_array((one,), ids)[0]) for one in equal}) == 3

@@ -8,6 +8,7 @@ and a request draws the same noise whatever else shares its batch.
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,18 @@ def uniforms(keys: U64, positions: U64) -> NDArray[np.float64]:
     """
     bits = _mix(_mix(keys) ^ _mix(positions * _GOLDEN + _GOLDEN))
     return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def stream(key: int | np.uint64, count: int) -> NDArray[np.float64]:
+    """Numbers 0 to ``count`` − 1 of one key: what :func:`uniforms` gives for it, with less arithmetic."""
+    bits = _mix(_places(count) ^ np.uint64(_mix_integer(int(key))))
+    return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+@cache
+def _places(count: int) -> U64:
+    """What positions 0 to ``count`` − 1 contribute to :func:`uniforms`."""
+    return _mix(np.arange(count, dtype=np.uint64) * _GOLDEN + _GOLDEN)
 
 
 def subkeys(parents: U64, ids: U64) -> U64:

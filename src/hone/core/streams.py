@@ -9,7 +9,7 @@ Dimensions: N streams, W numbers per stream and step.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import reduce
+from functools import lru_cache, reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,10 @@ _BLOCK_NUMBERS = 1 << 16
 costs."""
 
 
+_root = lru_cache(maxsize=1024, typed=True)(key)
+"""The parts of a key are hashed once; ``typed``, since 1 and True are equal and their keys are not."""
+
+
 def key_array(parts: tuple[int | str, ...], *ids: Sequence[int] | NDArray[np.int64]) -> U64:
     """One key per row of one or several columns of ids: [N] uint64.
 
@@ -30,8 +34,8 @@ def key_array(parts: tuple[int | str, ...], *ids: Sequence[int] | NDArray[np.int
     so that a hundred thousand keys cost milliseconds.
     """
     if len(ids[0]) == 1:
-        return np.array([reduce(subkey, (int(column[0]) for column in ids), key(*parts))], dtype=np.uint64)
-    keys_N = np.full(len(ids[0]), key(*parts), dtype=np.uint64)
+        return np.array([reduce(subkey, (int(column[0]) for column in ids), _root(*parts))], dtype=np.uint64)
+    keys_N = np.full(len(ids[0]), _root(*parts), dtype=np.uint64)
     for column in ids:
         keys_N = subkeys(keys_N, np.asarray(column, dtype=np.int64).astype(np.uint64))
     return keys_N

@@ -82,7 +82,7 @@ def draw_means(family: Family, arms: int, seed: int, split: str, episodes_N: Int
     return np.ascontiguousarray(family.means(content[:-1], content[-1]).T)
 
 
-def luck_keys(seed: int, split: str, episodes_N: Ints, samples_N: Ints) -> U64:
+def luck_keys(seed: int, split: str, episodes_N: Sequence[int] | Ints, samples_N: Sequence[int] | Ints) -> U64:
     """Keys [N] of the luck of these playings: number t of a key's stream is the luck of pull t."""
     return key_array((seed, "pull", split), episodes_N, samples_N)
 

@@ -7,8 +7,7 @@ of episodes in splits: what a recipe names.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import gymnasium
 import numpy as np
@@ -42,8 +41,7 @@ CONTROLS = ("messages", "keep", "anew", "overflow", "learn")
 """Keys of a step's ``info`` that speak to the rollout, see :class:`Step`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """What ``gymnasium.Env.step`` returns, named.
 
     Some keys of ``info`` speak to the rollout:

@@ -61,7 +61,7 @@ def cumulative(table: Floats) -> Floats:
     return sums
 
 
-def luck_keys(seed: int, split: str, episodes_N: Ints, samples_N: Ints) -> U64:
+def luck_keys(seed: int, split: str, episodes_N: Sequence[int] | Ints, samples_N: Sequence[int] | Ints) -> U64:
     """Keys [N] of the opponent's luck in these games: number 0 of a key's stream is for a move that opens the game,
     number t for the answer to the agent's t-th move."""
     return key_array((seed, "tictactoe", split), episodes_N, samples_N)

@@ -121,8 +121,8 @@ class _Player:
         self.opening: dict[str, tuple[int, ...]] = {}
 
     def play(self, starts: Sequence[Start]) -> list[Trajectory]:
-        running = [_Running(start, self.task.env(self.split)) for start in starts]
         with span("environment"):
+            running = [_Running(start, self.task.env(self.split)) for start in starts]
             opened = [i for i, episode in enumerate(running) if self._open(episode)]
         self._submit(opened, running)
         held: list[tuple[int, Completion, str]] = []

@@ -51,9 +51,7 @@ class ActingEnv(gymnasium.Env[str, str]):
         self._anew = self.face.anew or self.aids.shuffle
         self._compact, self._helped = self.face.terse, self.aids.try_all or self.aids.epsilon > 0
         self._shift, self._unit = task.scale
-        # most answers are the shortest that name their action: what they are read as is looked up
-        plain = () if self.aids.shuffle else self._names
-        self._short = {text: self.face.read(text, plain) for text in map(self.face.write, plain)}
+        self._short = task.plain
         self._open: Play | None = None
 
     @property
@@ -80,7 +78,6 @@ class ActingEnv(gymnasium.Env[str, str]):
         self._info: dict[str, Any] = {"history": self.history, "overflow": "fail"}
         if self._anew:
             self._info["anew"] = True
-        self._answers = self._invalid = 0
         self._checking = False
         self._label()
         return self._context(), {"episode": episode, "history": self.history}
@@ -89,7 +86,6 @@ class ActingEnv(gymnasium.Env[str, str]):
         """Open the episode and let the aids act, at most so often, before the agent is asked."""
         self._open = self.task.begin(self.split, self.episode, sample)
         self.history: list[Transition] = []
-        self._seen: set[int] = set()
         self._over = self._cut = False
         self._help(most)
 
@@ -102,21 +98,18 @@ class ActingEnv(gymnasium.Env[str, str]):
     def answer(self, text: str) -> Step:
         """:meth:`step` without Gymnasium's tuple."""
         play, labels, history = self._open or self.play, self.labels, self.history
-        if self.aids.correct and not self._checking:
-            self._checking = True
-            return Step(f"\n{CHECK}\n", Scored(0.0), False, False, {**self._info, "anew": False, "learn": False})
-        self._checking = False
+        if self.aids.correct:
+            self._checking = not self._checking
+            if self._checking:
+                return Step(f"\n{CHECK}\n", Scored(0.0), False, False, {**self._info, "anew": False, "learn": False})
         chosen = self._short.get(text)
         if chosen is None:
             chosen = self.face.read(text, labels)
-        named = chosen is not None and chosen in play.legal
-        action = chosen if chosen is not None and named else self._random("invalid")
-        self._answers += 1
-        value = 0.0
-        if not named:
-            self._invalid += 1
-            value = self.task.invalid
-        if action not in self._seen:
+        if chosen is not None and chosen in play.legal:
+            action, named, value = chosen, True, 0.0
+        else:
+            action, named, value = self._random("invalid"), False, self.task.invalid
+        if self.aids.bonus and all(t.action != action for t in history):
             value += self.aids.bonus
         before = len(history)
         value += self._act(play, action, "policy" if named else "chance")
@@ -139,7 +132,6 @@ class ActingEnv(gymnasium.Env[str, str]):
         state, compact = play.state, play.compact
         reward, terminated, self._cut, regret = play.act(action)
         self.history.append(Transition(state, compact, action, reward, regret, by))
-        self._seen.add(action)
         self._over = terminated or self._cut
         return (reward - self._shift) / self._unit
 
@@ -177,10 +169,11 @@ class ActingEnv(gymnasium.Env[str, str]):
         return self.face.context(self.scene, self.labels, self.history, state, self.play.legal)
 
     def _metrics(self) -> dict[str, float]:
+        own = [t.by == "chance" for t in self.history if t.by != "aid"]
         found = {
             "return": sum(t.reward for t in self.history),
-            "invalid": self._invalid / self._answers,
-            "coverage": len(self._seen) / len(self._names),
+            "invalid": sum(own) / len(own),
+            "coverage": len({t.action for t in self.history}) / len(self._names),
         }
         regrets = [t.regret for t in self.history if t.regret is not None]
         return found | ({"regret": sum(regrets)} if regrets else {})

@@ -99,14 +99,22 @@ class ActingTask:
 
     def step_many(self, envs: Sequence[TextEnv], actions: Sequence[str]) -> list[Step]:
         """Act in several environments of this task; one that raises gives a failed step of its own."""
-        return [self._step(cast(ActingEnv, env), action) for env, action in zip(envs, actions, strict=True)]
+        steps = []
+        for env, action in zip(cast(Sequence[ActingEnv], envs), actions, strict=True):
+            try:
+                steps.append(env.answer(action))
+            except Exception as error:
+                steps.append(failed_step(error))
+        return steps
 
-    @staticmethod
-    def _step(env: ActingEnv, action: str) -> Step:
-        try:
-            return env.answer(action)
-        except Exception as error:
-            return failed_step(error)
+    @cached_property
+    def plain(self) -> dict[str, int | None]:
+        """What the shortest answers are read as: most answers are such, and a look-up is quicker than a pattern.
+
+        Empty where names of actions change.
+        """
+        labels = () if self.aids.shuffle else self.face.labels(self.scene)
+        return {text: self.face.read(text, labels) for text in map(self.face.write, labels)}
 
     def preflight(self) -> None:
         """Read back every action as the shortest answer names it, and play an episode of the first actions.

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from hone.core.seeding import generator, uniforms
+from hone.core.seeding import generator, stream
 from hone.envs.acting.base import Moved, Scene
 from hone.envs.acting.corpus import PLAYERS, histories, written
 from hone.envs.acting.names import action_names
@@ -115,8 +115,7 @@ class Bandit(ActingTask):
 
     def begin(self, split: str, episode: int, sample: int) -> Pulls:
         """A bandit before its first pull."""
-        keys = luck_keys(self.seed, split, np.array([episode]), np.array([sample]))
-        luck_T = self.payoff.luck(uniforms(keys, np.arange(self.horizon, dtype=np.uint64)))
+        luck_T = self.payoff.luck(stream(luck_keys(self.seed, split, [episode], [sample])[0], self.horizon))
         return Pulls(self.payoff, self._rows(split)[episode], luck_T.tolist())
 
     @property
@@ -146,25 +145,18 @@ class Bandit(ActingTask):
 class Pulls:
     """One bandit in progress; rewards are those of :class:`hone.envs.bandit.Bandits`, in plain numbers."""
 
+    __slots__ = ("_best", "_luck", "_means", "_pays", "_time", "legal")
     state = compact = ""
 
     def __init__(self, family: Family, means: list[float], luck: list[float]) -> None:
         self.legal = range(len(means))
         self._means, self._luck, self._best = means, luck, max(means)
-        self._reward = _pays if isinstance(family, Bernoulli) else _adds
+        self._pays = isinstance(family, Bernoulli)
         self._time = 0
 
     def act(self, action: int) -> Moved:
         """One pull."""
-        mean = self._means[action]
-        reward = self._reward(mean, self._luck[self._time])
+        mean, luck = self._means[action], self._luck[self._time]
         self._time += 1
-        return Moved(reward, terminated=self._time == len(self._luck), regret=self._best - mean)
-
-
-def _adds(mean: float, luck: float) -> float:
-    return mean + luck
-
-
-def _pays(mean: float, luck: float) -> float:
-    return float(luck < mean)
+        reward = float(luck < mean) if self._pays else mean + luck
+        return Moved(reward, self._time == len(self._luck), False, self._best - mean)

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from hone.core.seeding import uniforms
+from hone.core.seeding import stream, uniforms
 from hone.core.streams import key_array
 from hone.envs import minimax
 from hone.envs.acting.base import Moved, Scene
@@ -90,8 +90,7 @@ class TicTacToe(ActingTask):
 
     def begin(self, split: str, episode: int, sample: int) -> Game:
         """An empty board, or one with the opponent's first move."""
-        keys = luck_keys(self.seed, split, np.array([episode]), np.array([sample]))
-        luck_T = uniforms(keys, np.arange(6, dtype=np.uint64))
+        luck_T = stream(luck_keys(self.seed, split, [episode], [sample])[0], 6)
         return Game(self._cumulative, luck_T.tolist(), self.first(episode))
 
     @property
