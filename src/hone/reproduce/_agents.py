@@ -11,19 +11,22 @@ from pathlib import Path
 
 import numpy as np
 
+from hone.algorithms.base import Algorithm
 from hone.core.types import Trajectory
 from hone.engines.base import Sampling
 from hone.engines.embedded import EmbeddedEngine
 from hone.envs.acting.task import ActingTask
 from hone.evaluate.playing import played_out
+from hone.models.config import ModelConfig
 from hone.models.policy import Policy
 from hone.models.tiny import TinyConfig
+from hone.report.charts import Series, over_seeds
 from hone.tabular.bandits import History
 from hone.tabular.bandits.base import Floats
 from hone.training.fit import DataConfig, FitRecipe
-from hone.training.recipe import OptimiserConfig, RunConfig
+from hone.training.recipe import BatchConfig, OptimiserConfig, Recipe, RunConfig
 from hone.training.run import Run
-from hone.training.stages import fit_stage
+from hone.training.stages import fit_stage, online_stage
 
 LETTER = Sampling(max_tokens=1)
 """An answer in the compact form is one letter."""
@@ -71,6 +74,44 @@ def base_model(task: ActingTask, out: Path, seed: int, *, steps: int, layers: in
             run=RunConfig(out=str(out / "base"), steps=steps, seed=seed, save_every=steps),
         )
     )
+
+
+def tuned(
+    base: Run,
+    task: ActingTask,
+    algorithm: Algorithm,
+    out: Path,
+    seed: int,
+    *,
+    steps: int,
+    batch: BatchConfig,
+    optimiser: OptimiserConfig,
+    sampling: Sampling = LETTER,
+) -> Run:
+    """The base fine-tuned by what its own episodes pay."""
+    return online_stage(
+        Recipe(
+            ModelConfig(str(base.model)),
+            task,
+            algorithm,
+            sampling,
+            batch,
+            optimiser,
+            RunConfig(out=str(out), steps=steps, seed=seed, save_every=steps, rollouts_kept=4, reference_every=0),
+        )
+    )
+
+
+def curves(found: Sequence[Mapping[str, Played]], names: Mapping[str, str], read: str) -> list[Series]:
+    """A line per player over the steps of an episode, with its spread over seeds.
+
+    Args:
+        found: every player of every seed.
+        names: which players, and what they are called.
+        read: "regret_T" or "coverage_T".
+    """
+    lines = {title: [getattr(seed[name], read).tolist() for seed in found] for name, title in names.items()}
+    return [over_seeds(title, range(1, len(each[0]) + 1), each) for title, each in lines.items()]
 
 
 def played(

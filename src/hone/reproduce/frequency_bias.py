@@ -2,8 +2,8 @@
 
 Protocol of "LLMs are Greedy Agents" (arXiv 2504.16078), section 4.2, in miniature: histories of two to ten random
 steps whose last action is repeated up to 39 times with its true rewards (an episode has fifty steps, and the model
-has read no longer ones), on held-out bandits, before and after fine-tuning. Base and recipe are those of
-``rlft-bandit``.
+has read no longer ones), on held-out bandits, before and after fine-tuning. The bandit is that of ``rlft-bandit``; the
+base is smaller and reads less, and RLFT takes more and larger steps on fewer episodes.
 """
 
 from __future__ import annotations
@@ -14,18 +14,21 @@ from typing import Any
 
 import numpy as np
 
+from hone.algorithms.rlft import RLFT
 from hone.core.files import write_json
 from hone.evaluate.agents import ModelAgent
 from hone.evaluate.diagnostics.frequency_bias import FrequencyBias
 from hone.report.charts import Series, curve, over_seeds
 from hone.report.diagnostics import KINDS, WIDE
-from hone.reproduce._agents import LETTER
+from hone.reproduce._agents import LETTER, base_model, tuned
 from hone.reproduce.base import Check, Picture, Reproduction
-from hone.reproduce.rlft_bandit import TASK, greedy_base, tuned
+from hone.reproduce.rlft_bandit import TASK
 from hone.reproduce.stages import policy_of, seed_folder, seed_table
+from hone.training.recipe import BatchConfig, OptimiserConfig
 
 PROTOCOL = FrequencyBias(bandits=16, targets=5, histories=5, repeats=39)
 WINDOW = slice(5, 11)
+BASE_STEPS, STEPS, PROMPTS, SAMPLES, UPDATES = 150, 20, 8, 16, 8
 AGENTS = {"base": "base", "rlft": "after RLFT"}
 
 NOTES = (
@@ -77,8 +80,12 @@ def reproduce(out: Path, seeds: Sequence[int]) -> Reproduction:
 
 
 def _one(out: Path, seed: int) -> dict[str, dict[str, Any]]:
-    base = greedy_base(out, seed)
-    runs = {"base": base, "rlft": tuned(base, TASK, out / "rlft", seed)}
+    base = base_model(TASK, out, seed, steps=BASE_STEPS, layers=2)
+    batch, optimiser = BatchConfig(prompts=PROMPTS, samples=SAMPLES, updates=UPDATES), OptimiserConfig(lr=1e-3)
+    rlft = tuned(
+        base, TASK, RLFT(discount=0.97, beta=0.01), out / "rlft", seed, steps=STEPS, batch=batch, optimiser=optimiser
+    )
+    runs = {"base": base, "rlft": rlft}
     found: dict[str, dict[str, Any]] = {}
     for name, run in runs.items():
         found[name] = PROTOCOL.examine(ModelAgent(policy_of(run), TASK, LETTER, seed=seed))

@@ -25,15 +25,15 @@ from hone.envs.tasks.bandit import Bandit
 from hone.evaluate.estimates import t_mean
 from hone.models.config import ModelConfig
 from hone.models.policy import Policy
-from hone.report.charts import Series, bars, curve, over_seeds
-from hone.reproduce._agents import LETTER, Played, base_model, mean_over, played, summed_up
+from hone.report.charts import Series, bars, curve
+from hone.reproduce._agents import LETTER, Played, base_model, curves, mean_over, played, summed_up, tuned
 from hone.reproduce.base import Check, Picture, Reproduction
 from hone.reproduce.stages import policy_of, seed_folder, seed_table
 from hone.tabular.bandits import UCB, Agent, Greedy, Random, play
 from hone.training.fit import DataConfig, FitRecipe
-from hone.training.recipe import BatchConfig, OptimiserConfig, Recipe, RunConfig
+from hone.training.recipe import BatchConfig, OptimiserConfig, RunConfig
 from hone.training.run import Run
-from hone.training.stages import fit_stage, online_stage
+from hone.training.stages import fit_stage
 
 TASK = Bandit(
     arms=10, gaussian=Gaussian("uniform01", noise=0.1), face=Face("compact"), invalid=-2.0, train=512, test=64
@@ -147,11 +147,11 @@ def reproduce(out: Path, seeds: Sequence[int]) -> Reproduction:
 
 
 def _one(out: Path, seed: int) -> Seed:
-    base = greedy_base(out, seed)
+    base = base_model(TASK, out, seed, steps=BASE_STEPS, layers=3)
     runs = {
         "base": base,
-        "rlft": tuned(base, TASK, out / "rlft", seed),
-        "bonus": tuned(base, replace(TASK, aids=Aids(bonus=BONUS)), out / "bonus", seed),
+        "rlft": _tuned(base, TASK, out / "rlft", seed),
+        "bonus": _tuned(base, replace(TASK, aids=Aids(bonus=BONUS)), out / "bonus", seed),
         "cloned": _cloned(base, out / "cloned", seed),
     }
     policies = {name: policy_of(run) for name, run in runs.items()}
@@ -169,24 +169,10 @@ def _one(out: Path, seed: int) -> Seed:
     return result
 
 
-def greedy_base(out: Path, seed: int) -> Run:
-    """The model whose corpus planted its greed."""
-    return base_model(TASK, out, seed, steps=BASE_STEPS, layers=3)
-
-
-def tuned(base: Run, task: Bandit, out: Path, seed: int) -> Run:
+def _tuned(base: Run, task: Bandit, out: Path, seed: int) -> Run:
     """RLFT from the base."""
-    return online_stage(
-        Recipe(
-            ModelConfig(str(base.model)),
-            task,
-            RLFT(discount=0.97, beta=0.01),
-            LETTER,
-            BatchConfig(prompts=PROMPTS, samples=SAMPLES, updates=UPDATES),
-            OptimiserConfig(lr=6e-4),
-            RunConfig(out=str(out), steps=STEPS, seed=seed, save_every=STEPS, rollouts_kept=4, reference_every=0),
-        )
-    )
+    batch, optimiser = BatchConfig(prompts=PROMPTS, samples=SAMPLES, updates=UPDATES), OptimiserConfig(lr=6e-4)
+    return tuned(base, task, RLFT(discount=0.97, beta=0.01), out, seed, steps=STEPS, batch=batch, optimiser=optimiser)
 
 
 def _cloned(base: Run, out: Path, seed: int) -> Run:
@@ -221,14 +207,10 @@ def _played(agent: Agent, split: str, episodes: int, samples: int, seed: int) ->
 
 
 def _pictures(found: Sequence[Seed]) -> list[Picture]:
-    steps = list(range(1, TASK.horizon + 1))
     shown = {**TRAINED, **NUMERIC}
 
-    def lines(attribute: str) -> list[Series]:
-        return [
-            over_seeds(title, steps, [getattr(seed.players[name], attribute).tolist() for seed in found])
-            for name, title in shown.items()
-        ]
+    def lines(read: str) -> list[Series]:
+        return curves([seed.players for seed in found], shown, read)
 
     players = {**TRAINED, **AIDED}
     scores = [t_mean([seed.score(name) for seed in found]) for name in players]

@@ -15,14 +15,12 @@ from hone.algorithms.rlft import RLFT
 from hone.core.files import write_json
 from hone.envs.acting.face import Face
 from hone.envs.tasks.contextual_bandit import ContextualBandit
-from hone.models.config import ModelConfig
-from hone.report.charts import curve, over_seeds
-from hone.reproduce._agents import LETTER, Played, base_model, played, summed_up
+from hone.report.charts import curve
+from hone.reproduce._agents import Played, base_model, curves, played, summed_up, tuned
 from hone.reproduce.base import Check, Picture, Reproduction
 from hone.reproduce.stages import policy_of, seed_folder, seed_table
 from hone.tabular.bandits import LinUCB, Random, WithoutContext, play_contextual
-from hone.training.recipe import BatchConfig, OptimiserConfig, Recipe, RunConfig
-from hone.training.stages import online_stage
+from hone.training.recipe import BatchConfig, OptimiserConfig
 
 TASK = ContextualBandit(arms=5, rank=2, horizon=20, face=Face("compact"), invalid=-2.0, train=512, test=64)
 BASE_STEPS, STEPS, PROMPTS, SAMPLES, UPDATES = 120, 40, 8, 16, 8
@@ -48,8 +46,7 @@ def reproduce(out: Path, seeds: Sequence[int]) -> Reproduction:
     mean = {name: float(np.mean([one[name].regret for one in found])) for name in NAMES}
     room = mean["random"] - mean["linucb"]
     share = {name: (mean["random"] - mean[name]) / room for name in ("base", "rlft")}
-    steps = list(range(1, TASK.horizon + 1))
-    lines = [over_seeds(title, steps, [one[name].regret_T.tolist() for one in found]) for name, title in NAMES.items()]
+    lines = curves(found, NAMES, "regret_T")
     return Reproduction(
         title="Recommending in context",
         headline=(
@@ -84,22 +81,19 @@ def reproduce(out: Path, seeds: Sequence[int]) -> Reproduction:
 
 def _one(out: Path, seed: int) -> dict[str, Played]:
     base = base_model(TASK, out, seed, steps=BASE_STEPS, layers=2)
-    tuned = online_stage(
-        Recipe(
-            ModelConfig(str(base.model)),
-            TASK,
-            RLFT(discount=0.0, beta=0.01),
-            LETTER,
-            BatchConfig(prompts=PROMPTS, samples=SAMPLES, updates=UPDATES),
-            OptimiserConfig(lr=1e-3),
-            RunConfig(
-                out=str(out / "rlft"), steps=STEPS, seed=seed, save_every=STEPS, rollouts_kept=4, reference_every=0
-            ),
-        )
+    rlft = tuned(
+        base,
+        TASK,
+        RLFT(discount=0.0, beta=0.01),
+        out / "rlft",
+        seed,
+        steps=STEPS,
+        batch=BatchConfig(prompts=PROMPTS, samples=SAMPLES, updates=UPDATES),
+        optimiser=OptimiserConfig(lr=1e-3),
     )
     found = {
         name: summed_up(played(policy_of(run), TASK, episodes=TASK.test, samples=2), TASK.arms)
-        for name, run in (("base", base), ("rlft", tuned))
+        for name, run in (("base", base), ("rlft", rlft))
     }
     which, turns = np.repeat(np.arange(TASK.test), 8), np.tile(np.arange(8), TASK.test)
     for name, agent in (("linucb", LinUCB()), ("random", WithoutContext(Random()))):

@@ -18,15 +18,13 @@ from hone.core.files import write_json
 from hone.envs import minimax
 from hone.envs.acting.face import Face
 from hone.envs.tasks.tictactoe import TicTacToe
-from hone.models.config import ModelConfig
 from hone.models.policy import Policy
 from hone.report.charts import Series, curve, over_seeds
-from hone.reproduce._agents import LETTER, base_model, mean_of, mean_over, played
+from hone.reproduce._agents import base_model, mean_of, mean_over, played, tuned
 from hone.reproduce.base import Check, Picture, Reproduction
 from hone.reproduce.stages import policy_of, seed_folder, seed_table
-from hone.training.recipe import BatchConfig, OptimiserConfig, Recipe, RunConfig
+from hone.training.recipe import BatchConfig, OptimiserConfig
 from hone.training.run import Run
-from hone.training.stages import online_stage
 
 TASK = TicTacToe(face=Face("compact"), invalid=-1.0, train=4096, test=512)
 AGAINST = {"random": TASK, "noisy": TicTacToe("noisy", face=Face("compact"), test=256)}
@@ -96,24 +94,23 @@ def _exact() -> dict[str, float]:
 
 def _one(out: Path, seed: int) -> dict[str, Any]:
     base = base_model(TASK, out, seed, steps=BASE_STEPS, layers=2)
-    tuned = online_stage(
-        Recipe(
-            ModelConfig(str(base.model)),
-            TASK,
-            PPO(clock="turn", value_weight=0.5, entropy_weight=0.01),
-            LETTER,
-            BatchConfig(prompts=GAMES, samples=1, updates=UPDATES),
-            OptimiserConfig(lr=1e-3, schedule="linear", final=0.1),
-            RunConfig(out=str(out / "ppo"), steps=STEPS, seed=seed, save_every=50, rollouts_kept=8, reference_every=0),
-        )
+    ppo = tuned(
+        base,
+        TASK,
+        PPO(clock="turn", value_weight=0.5, entropy_weight=0.01),
+        out / "ppo",
+        seed,
+        steps=STEPS,
+        batch=BatchConfig(prompts=GAMES, samples=1, updates=UPDATES),
+        optimiser=OptimiserConfig(lr=1e-3, schedule="linear", final=0.1),
     )
     numbers = {
         f"{name}, {what}": value
-        for name, run in (("base", base), ("PPO", tuned))
+        for name, run in (("base", base), ("PPO", ppo))
         for what, value in _measured(policy_of(run)).items()
     }
     write_json(out / "numbers.json", numbers)
-    return {"numbers": numbers, "curve": _curve(tuned)}
+    return {"numbers": numbers, "curve": _curve(ppo)}
 
 
 def _measured(policy: Policy) -> dict[str, float]:
