@@ -53,6 +53,10 @@ def test_without_a_name_all_that_suit_are_made_in_a_folder_of_their_own(hone: Ho
             f"{BANDIT} --diagnostic knowing_doing",
             'says nothing about this task; at diagnostic.name; got "knowing_doing"',
         ),
+        (
+            f"{BANDIT} --task.aids.shuffle true --diagnostic frequency_bias",
+            "says nothing about this task.*neither permute labels nor ask twice",
+        ),
         (f"{BANDIT} --diagnostic greedines", 'unknown diagnostic; got "greedines"; expected did you mean "greediness"'),
         (f"{BANDIT} --diagnostic greediness --diagnostic.repeats 3", 'unknown key.*"repeats"'),
         (f"{BANDIT} --diagnostic frequency_bias", "episode is longer than the model's context; got 2[0-9]{2} tokens"),

@@ -207,3 +207,12 @@ def test_greediness_in_a_contextual_bandit_beside_linucb() -> None:
     assert players["LinUCB"]["final_regret"]["value"] < 0.7 * players["random"]["final_regret"]["value"]
     assert set(players) == {"agent", "random", "UCB without context", "LinUCB"}
     assert found["score"] < 1.0
+
+
+@pytest.mark.parametrize("aids", [Aids(shuffle=True), Aids(correct=True)])
+def test_probabilities_are_refused_where_aids_make_other_contexts(aids: Aids) -> None:
+    """They would be read in contexts that no rollout of this task makes."""
+    task = replace(TASK, aids=aids)
+    assert not FrequencyBias.suits(task) and FrequencyBias.suits(TASK)
+    with pytest.raises(HoneError, match=r"without these aids; got task\.aids\.(shuffle|correct)"):
+        FrequencyBias(bandits=1, repeats=1).examine(ModelAgent(model(), task, Sampling(max_tokens=2)))

@@ -15,6 +15,7 @@ from hone.evaluate.diagnostics.greediness import Greediness
 from hone.evaluate.diagnostics.knowing_doing import KnowingDoing
 from hone.evaluate.subjects import Scripted
 from hone.tabular.bandits import UCB, Greedy, Random, play
+from hone.tabular.bandits.searching import borders, search
 from hone.tabular.bandits.tallies import (
     Mind,
     Tally,
@@ -269,3 +270,33 @@ def test_rationales_by_hand() -> None:
     letters = Rationale(("a", "b", "c"), compact=True, low=0.0, high=2.0)
     assert letters.write([4, 0, 1], [0.5, 0, 0.9]) == "a050b?c095"
     assert letters.read("a050b?c095>b") == [1.0, math.inf, 1.9]
+
+
+# Looking as long as it pays
+
+
+def test_borders_of_a_search_by_hand() -> None:
+    """With one arm left the border is the m of h·m = ½ + (h − 1)(1 + m²)/2, here by bisection."""
+    border = borders(3, 12)
+    for left in range(2, 13):
+        low, high = 0.5, 1.0
+        for _ in range(50):
+            m = (low + high) / 2
+            low, high = (m, high) if 0.5 + (left - 1) * (1 + m * m) / 2 > left * m else (low, m)
+        assert border[1, left] == pytest.approx(low, abs=0.004)
+    assert border[1, 9] == pytest.approx(0.75, abs=0.004)
+    assert border[:, 1][1:] == pytest.approx([0.5, 0.5], abs=0.004)  # the last pull: what pays more in expectation
+    assert (border[0] == 0).all() and (border[:, 0] == 0).all()
+
+
+def test_nobody_earns_more_than_the_search_and_it_is_greedy_all_the_same() -> None:
+    world = Bandits(Gaussian("uniform01", noise=0.0), 3, split="test", horizon=20)
+    which = np.arange(1000)
+    regret, greed = {}, {}
+    for name, mind in (("search", search(3, 20)), ("optimistic", optimistic()), ("greedy", greedy)):
+        played = Scripted(mind, world).play(which, which)
+        regret[name] = played.history.regret[-1]
+        greed[name] = float((GAP.does(played.history.action_TN, played.seen)[1:] == 1).mean())
+    assert regret["search"] < 0.6 * regret["optimistic"] < 0.4 * regret["greedy"]
+    assert (greed["optimistic"], greed["greedy"]) == (0.0, 1.0)
+    assert greed["search"] == pytest.approx(0.247, abs=0.04)  # 3000 other episodes; four deviations

@@ -11,6 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
+from hone.core.errors import HoneError
 from hone.core.seeding import key
 from hone.core.types import Trajectory
 from hone.engines.base import Engine, Request, Sampling
@@ -106,7 +107,16 @@ class ModelAgent:
 
         For bandits without contexts. Where the face has thoughts, one is sampled in each context, and the arms' names
         stand where it named one.
+
+        Raises:
+            HoneError: the aids permute labels or ask twice, so these are not the contexts that a rollout makes.
         """
+        if self.task.aids.shuffle or self.task.aids.correct:
+            raise HoneError(
+                "the probabilities of an agent are read in contexts without these aids",
+                got="task.aids.shuffle" if self.task.aids.shuffle else "task.aids.correct",
+                do="examine the agent with both off",
+            )
         reward_TN = forced_rewards(self.bandits(episodes_N, samples_N), action_TN)
         places, contexts = [], []
         for n in range(action_TN.shape[1]):

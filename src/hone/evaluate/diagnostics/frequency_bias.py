@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from hone.core.seeding import generator
+from hone.envs.tasks.bandit import Bandit
 from hone.evaluate.diagnostics.base import OfBandits
 from hone.evaluate.estimates import share
 from hone.evaluate.subjects import Subject, forced_rewards
@@ -54,6 +55,11 @@ class FrequencyBias(OfBandits):
             raise ValueError("bandits, targets and histories must be at least 1, repeats at least 0")
         if not 1 <= self.prefix[0] <= self.prefix[1]:
             raise ValueError(f"prefix is {self.prefix}; it is the shortest and the longest beginning, at least 1")
+
+    @staticmethod
+    def suits(task: object) -> bool:
+        """It is a bandit without contexts whose aids neither permute labels nor ask twice (shuffle, correct)."""
+        return isinstance(task, Bandit) and not (task.aids.shuffle or task.aids.correct)
 
     def examine(self, subject: Subject) -> dict[str, Any]:
         """Ask the subject after every history; what was measured, as plain values for JSON."""

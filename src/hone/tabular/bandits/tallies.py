@@ -71,25 +71,25 @@ Mind = Callable[[Tally], Floats]
 
 def uniform(seen: Tally) -> Floats:
     """Any arm."""
-    return _evenly(np.ones(seen.count.shape, dtype=np.bool_))
+    return evenly(np.ones(seen.count.shape, dtype=np.bool_))
 
 
 def greedy(seen: Tally) -> Floats:
     """The tried arm of highest mean; any arm at first."""
-    return _evenly(best(seen.mean))
+    return evenly(best(seen.mean))
 
 
 def frequent(seen: Tally) -> Floats:
     """The arm that was pulled most; any arm at first."""
-    return _evenly(best(seen.count))
+    return evenly(best(seen.count))
 
 
 def optimistic(c: float = 1.0) -> Mind:
     """The arm of highest :meth:`Tally.upper_bound`: any untried one, as long as there is one."""
-    return lambda seen: _evenly(best(seen.upper_bound(c)))
+    return lambda seen: evenly(best(seen.upper_bound(c)))
 
 
-def _evenly(options: Bools) -> Floats:
+def evenly(options: Bools) -> Floats:
     """The same probability for every option, for every arm where there is no option."""
     some = options | ~options.any(axis=-1, keepdims=True)
     probability: Floats = some / some.sum(axis=-1, keepdims=True)
