@@ -32,7 +32,7 @@ format: install
 	$(BIN)/ruff check --fix .
 
 soak: install
-	$(BIN)/pytest -m soak --timeout 3600
+	$(BIN)/pytest -m soak -s --timeout 3600
 
 bench: install
 	$(BIN)/python -m benchmarks.speed $(ARGS)

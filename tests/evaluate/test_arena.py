@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from hone.data.feedback.store import Verdict
+from hone.data.feedback.verdicts import Verdict
 from hone.evaluate.arena import make_agreement, make_arena
 
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import random
 import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from html import unescape
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
+
+T = TypeVar("T")
 
 
 class Server:
@@ -65,6 +68,10 @@ def serving(folder: Path, *options: str) -> Iterator[Server]:
         server.stop()
 
 
+class NotServedError(Exception):
+    """The server says that it cannot, now."""
+
+
 class Person:
     """Somebody with a name and a connection; every reply is (status, headers, text)."""
 
@@ -85,9 +92,7 @@ class Person:
 
     def question(self, ask: str = "compare") -> dict[str, str]:
         """The hidden fields of the next question; empty if there is none."""
-        status, _, text = self.get(f"/label/{ask}")
-        assert status == 200, text
-        return form_of(text)
+        return form_of(self.served(f"/label/{ask}"))
 
     def _ask(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
@@ -95,10 +100,19 @@ class Person:
         try:
             self.connection.request(method, path, body, {**self.headers, **headers})
             reply = self.connection.getresponse()
-            return reply.status, dict(reply.getheaders()), reply.read().decode()
+            answer = reply.status, dict(reply.getheaders()), reply.read().decode()
         except (OSError, http.client.HTTPException):
             self.connection.close()
             raise
+        return answer
+
+    def served(self, path: str, fields: Mapping[str, str] | None = None) -> str:
+        """The text of a page, or what is said of a post; raises where the server says that it cannot."""
+        status, _, text = self.get(path) if fields is None else self.post(path, fields)
+        if status >= 500:
+            raise NotServedError(text)
+        assert status in (200, 303), text
+        return text
 
 
 def form_of(page: str) -> dict[str, str]:
@@ -107,19 +121,20 @@ def form_of(page: str) -> dict[str, str]:
     return {name: unescape(value) for name, value in found}
 
 
-def patiently(person: Person, path: str, fields: Mapping[str, str], seconds: float = 60) -> int:
-    """Post until the server acknowledges, as somebody does who presses again when a page does not load."""
-    until = time.monotonic() + seconds
+def patiently(ask: Callable[[], T], rng: random.Random, seconds: float = 60) -> T:
+    """What a request gives in the end: somebody presses again when a page does not load, each time after a longer wait.
+
+    Of many people who come back at once each draws its own wait; else they would keep the server from starting.
+    """
+    until, pause = time.monotonic() + seconds, 0.05
     while True:
         try:
-            status, _, text = person.post(path, fields)
-            if status < 500:
-                return status
-        except (OSError, http.client.HTTPException):
-            text = "no answer"
-        if time.monotonic() > until:
-            raise TimeoutError(text)
-        time.sleep(0.05)
+            return ask()
+        except (OSError, http.client.HTTPException, NotServedError):
+            if time.monotonic() > until:
+                raise
+        time.sleep(pause * rng.uniform(0.5, 1.5))
+        pause = min(2 * pause, 2.0)
 
 
 def write_answers(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:

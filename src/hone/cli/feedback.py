@@ -60,8 +60,8 @@ def run(argv: list[str]) -> None:
 
 def _import(store: FeedbackStore, sources: list[str], settings: dict[str, str]) -> None:
     from hone.core.progress import Progress
+    from hone.data.feedback.merging import Merged
     from hone.data.feedback.reading import read_feedback
-    from hone.data.feedback.store import Merged
 
     dialogues = settings.get("dialogues", "messages")
     if dialogues not in ("messages", "text"):

@@ -20,7 +20,7 @@ from hone.functional.ratings import (
 )
 
 if TYPE_CHECKING:
-    from hone.data.feedback.store import Verdict
+    from hone.data.feedback.verdicts import Verdict
 
 
 @dataclass(frozen=True)

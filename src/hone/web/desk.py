@@ -15,8 +15,9 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from markupsafe import Markup
 
+from hone.data.feedback.answered import Answered
 from hone.data.feedback.entries import Entry
-from hone.data.feedback.questions import ASKS, Ask, Questions
+from hone.data.feedback.questions import ASKS, Ask, Question, Questions
 from hone.data.feedback.store import FeedbackStore
 
 PATIENCE = 4
@@ -41,9 +42,9 @@ class Desk:
 
     def __init__(self, store: FeedbackStore, questions: Questions, runs: Path) -> None:
         self.store, self.questions, self.runs = store, questions, runs
-        self._answered: dict[str, set[str]] = {}
+        self._answered: dict[str, Answered] = {}
         self._last: dict[str, str] = {}
-        self._anybodys: set[str] = store.answered()
+        self._anybodys = Answered(questions, store.answered())
         self._lock = threading.Lock()
         self._made: OrderedDict[str, _Made] = OrderedDict()
         self._making, self._drawing = threading.Lock(), threading.Lock()
@@ -52,34 +53,40 @@ class Desk:
                 [jinja2.PackageLoader("hone.web", "templates"), jinja2.PackageLoader("hone.report", ".")]
             ),
             autoescape=True,
+            auto_reload=False,
             undefined=jinja2.StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
         )
         self._templates.filters["svg"] = Markup
 
-    def mine(self, annotator: str) -> set[str]:
-        """Ids of the questions that a person has answered."""
+    def next(self, annotator: str, ask: Ask, wanted: str = "") -> tuple[Question | None, int, int]:
+        """The question to ask a person (the one called ``wanted`` if it is still to be answered; None if there is
+        none), how many of the kind they have answered, and of how many in all."""
+        asked = self.questions.by_id.get(wanted)
         with self._lock:
-            if annotator not in self._answered:
-                self._answered[annotator] = self.store.answered(annotator)
-            return set(self._answered[annotator])
+            mine = self._mine(annotator)
+            if asked is None or asked.ask != ask or wanted in mine.ids:
+                asked = mine.next(ask, self._anybodys)
+            return asked, *mine.progress(ask, self._anybodys)
 
-    def anybodys(self) -> set[str]:
-        """Ids of the questions that anyone has answered (as far as this server knows)."""
+    def has_answered(self, annotator: str, item: str) -> bool:
+        """Whether a person's answer to a question stands."""
         with self._lock:
-            return set(self._anybodys)
+            return item in self._mine(annotator).ids
 
     def add(self, entry: Entry) -> bool:
         """Store a label; whether it was new."""
-        new, annotator = self.store.add(entry), entry.label.annotator
+        new, annotator, item = self.store.add(entry), entry.label.annotator, entry.item
+        # Here already, or taken back since: the database knows whether the question is answered.
+        stands = new or self.store.stands(annotator, item)
         with self._lock:
-            if not new:  # here already, or taken back since: the database knows whether the question is answered
-                self._answered[annotator] = self.store.answered(annotator)
-            elif annotator in self._answered:  # else it is read from the database when it is asked for
-                self._answered[annotator].add(entry.item)
-            if new or entry.item in self._answered[annotator]:
-                self._anybodys.add(entry.item)
+            if stands:
+                self._anybodys.add(item)
+                if annotator in self._answered:  # else it is read from the database when it is asked for
+                    self._answered[annotator].add(item)
+            elif annotator in self._answered and item in self._answered[annotator].ids:
+                self._answered.pop(annotator)
             self._last.pop(annotator, None)
             if new:
                 self._last[annotator] = entry.id
@@ -98,8 +105,18 @@ class Desk:
         with self._lock:
             self._answered.pop(annotator, None)
             self._last.pop(annotator, None)
-            self._anybodys = self.store.answered()
+            self._anybodys = Answered(self.questions, self.store.answered())
+            for answered in self._answered.values():
+                answered.restart()
         return taken
+
+    def _mine(self, annotator: str) -> Answered:
+        """What a person has answered; all of it is among what anyone has."""
+        if annotator not in self._answered:
+            self._answered[annotator] = Answered(self.questions, self.store.answered(annotator))
+            for name in self._answered[annotator].ids:
+                self._anybodys.add(name)
+        return self._answered[annotator]
 
     def once(self, what: str, stamp: Any, make: Callable[[], Any]) -> Any:
         """What ``make`` gave for this stamp; the last one for a while if making it takes long.

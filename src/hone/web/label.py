@@ -60,20 +60,16 @@ def question(request: Request, ask: str, item: str = "", answer: int = -1, note:
     kind = _ask(ask)
     if not annotator:
         return RedirectResponse(f"/name?then={quote(request.url.path, safe='')}", 303)
-    mine, anybodys = desk.mine(annotator), desk.anybodys()
-    asked = desk.questions.by_id.get(item)
-    correcting = None
-    if kind == "write" and asked is not None and 0 <= answer < len(asked.answers):
-        correcting = asked.answers[answer]
-    elif asked is None or asked.ask != kind or item in mine:
-        asked = desk.questions.next(kind, mine, anybodys)
-    done, total = desk.questions.progress(kind, mine, anybodys)
+    asked, done, total = desk.next(annotator, kind, item)
+    correcting, named = None, desk.questions.by_id.get(item)
+    if kind == "write" and named is not None and 0 <= answer < len(named.answers):
+        asked, correcting = named, named.answers[answer]
     shown: dict[str, Any] = {
         "kind": kind,
         "done": done,
         "total": total,
         "note": NOTES.get(note, ""),
-        "last": desk.last(annotator) if mine else "",
+        "last": desk.last(annotator),
     }
     if asked is None:
         return desk.page(request, "done.html", **shown)
@@ -113,7 +109,8 @@ def label(request: Request, ask: str, form: Fields) -> Response:
     except HoneError as error:
         return desk.page(request, "retry.html", 503, message=str(error), form=form, kind=kind)
     then = _local(form.get("then") or f"/label/{kind}")
-    note = "already" if item in desk.mine(annotator) else "undone"  # a post that came again after its label was undone
+    # undone: a post that came again after its label was taken back
+    note = "already" if desk.has_answered(annotator, item) else "undone"
     return RedirectResponse(then if new else f"/label/{kind}?note={note}", 303)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from hone.core.errors import HoneError
 from hone.core.feedback import Answer
+from hone.data.feedback.answered import Answered
 from hone.data.feedback.questions import Asking, Group, Questions, merge
 from hone.web.answers import groups_from_file, groups_from_run, names_of
 
@@ -70,13 +71,17 @@ def test_overlap_says_what_everyone_is_asked() -> None:
     groups = [Group(f"p{i}", (A, B)) for i in range(400)]
     half = Questions(groups, Asking(overlap=0.5))
     everything = {q.id for q in half.lists["compare"]}
-    done, left = half.progress("compare", set(), everything)  # somebody else has answered everything
+    mine, others = Answered(half), Answered(half, everything)  # somebody else has answered everything
+    done, left = mine.progress("compare", others)
     assert done == 0 and 150 < left < 250
-    asked = half.next("compare", set(), everything)
-    assert asked is not None and half.next("compare", everything, everything) is None
-    assert half.progress("compare", {asked.id}, everything) == (1, left)
-    assert Questions(groups).progress("compare", set(), everything) == (0, 400)
-    assert Questions(groups, Asking(overlap=0.0)).next("compare", set(), everything) is None
+    asked = mine.next("compare", others)
+    assert asked is not None and Answered(half, everything).next("compare", others) is None
+    mine.add(asked.id)
+    assert mine.progress("compare", others) == (1, left)
+    whole = Questions(groups)
+    assert Answered(whole).progress("compare", Answered(whole, everything)) == (0, 400)
+    none = Questions(groups, Asking(overlap=0.0))
+    assert Answered(none).next("compare", Answered(none, everything)) is None
     with pytest.raises(HoneError, match="overlap"):
         Asking(overlap=1.5)
 

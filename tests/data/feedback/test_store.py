@@ -15,9 +15,10 @@ import sqlalchemy as sa
 from hone.core.errors import HoneError
 from hone.core.feedback import Answer, Comparison, Demonstration, Label, Ranking, Rating, Skip
 from hone.data.feedback.entries import Entry
+from hone.data.feedback.merging import Merged
 from hone.data.feedback.reading import entries_of, read_feedback
 from hone.data.feedback.schema import writing
-from hone.data.feedback.store import FeedbackStore, Merged
+from hone.data.feedback.store import FeedbackStore
 
 A, B, C = Answer("é <b>a</b>", "m", "step-10"), Answer("b\x00\ud800", "m"), Answer("c", "人")
 CHAT = ({"role": "user", "content": "hi"}, {"role": "system", "content": "x", "name": "n"})
@@ -196,7 +197,7 @@ import os, sys
 from hone.core.feedback import Answer, Comparison
 from hone.data.feedback.entries import Entry
 from hone.data.feedback.schema import writing
-from hone.data.feedback.store import FeedbackStore, Merged
+from hone.data.feedback.store import FeedbackStore
 store = FeedbackStore({database!r})
 for i in range(10_000):
     store.add(Entry(Comparison(f"p{{i}}", Answer("a"), Answer("b")), f"id {{i}}"))
@@ -415,3 +416,40 @@ def test_many_at_once_are_stored_as_one_by_one(tmp_path: Path) -> None:
     assert many.entries() == single.entries()
     single.close()
     many.close()
+
+
+def test_whether_an_answer_stands(database: str) -> None:
+    store = FeedbackStore(database)
+    store.add(Entry(Comparison("p", A, B, annotator="ann"), "label-1", "i"))
+    store.add(Entry(Comparison("q", A, B, annotator="ann"), "label-2"))  # nobody asked for it
+    asked = [("ann", "i"), ("bob", "i"), ("ann", "k"), ("ann", "")]
+    assert [store.stands(*names) for names in asked] == [True, False, False, False]
+    store.undo("ann")
+    assert not store.stands("ann", "i")
+    store.close()
+
+
+@pytest.mark.parametrize("most", [1, 100_000])
+def test_where_prompts_and_answers_stand_is_remembered_only_of_what_was_committed(
+    database: str, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """A failed transaction's rows are gone, and their numbers go to others."""
+    monkeypatch.setattr("hone.data.feedback.store.MOST_KNOWN", most)
+    store = FeedbackStore(database)
+
+    def said(i: int) -> Comparison:
+        return Comparison(f"p{i}", Answer(f"good {i}"), Answer(f"bad {i}"))
+
+    assert store.add(Entry(said(0), "0"))
+    with store.engine.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE hone_label_answers RENAME TO away"))
+    for names in (["1"], ["2", "3"]):
+        with pytest.raises(HoneError, match="hone_label_answers"):
+            store.add_many([Entry(said(int(name)), name) for name in names])
+    with store.engine.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE away RENAME TO hone_label_answers"))
+    for i in (3, 2, 1, 0):
+        assert store.add(Entry(said(i), f"{i}")) == (i != 0)
+        assert store.add(Entry(said(i), f"{i} again"))
+    assert [e.label for e in store.entries()] == [said(i) for i in (0, 3, 3, 2, 2, 1, 1, 0)]
+    store.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
 from typing import Literal
@@ -86,27 +86,10 @@ class Questions:
         )
         for question in sorted(made.values(), key=lambda q: key(self.asking.seed, "question", q.id)):
             self.lists[question.ask].append(question)
-        self._ids = {ask: dict.fromkeys(q.id for q in found) for ask, found in self.lists.items()}
-        self._ids_alone = {ask: ids.keys() & self._alone for ask, ids in self._ids.items()}
 
-    def next(self, ask: Ask, mine: Set[str], anybodys: Set[str]) -> Question | None:
-        """The first question that is still to be asked of an annotator; None if there is none.
-
-        Args:
-            ask: of which kind.
-            mine: ids that the annotator has answered.
-            anybodys: ids that anyone has answered.
-        """
-        alone = self._alone
-        return next(
-            (self.by_id[i] for i in self._ids[ask] if i not in mine and (i not in alone or i not in anybodys)), None
-        )
-
-    def progress(self, ask: Ask, mine: Set[str], anybodys: Set[str]) -> tuple[int, int]:
-        """How many an annotator has answered, and of how many in all."""
-        ids = self._ids[ask]
-        done, others = len(ids.keys() & mine), len((self._ids_alone[ask] & anybodys) - mine)
-        return done, len(ids) - others
+    def alone(self, name: str) -> bool:
+        """Whether the question with this id is asked of one annotator alone."""
+        return name in self._alone
 
     def order(self, question: Question, annotator: str) -> tuple[int, ...]:
         """Which answer stands where: keyed, so that a reload shows the same and people see different sides."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -21,10 +21,19 @@ MOST_VALUES = 16_000
 """Values of one query; SQLite takes 32,766 and PostgreSQL 65,535."""
 
 
-def insert_entries(connection: sa.Connection, entries: Sequence[Entry]) -> set[str]:
+def insert_entries(
+    connection: sa.Connection, entries: Sequence[Entry], known: MutableMapping[str, int] | None = None
+) -> set[str]:
     """Insert labels; returns the ids of those that were new: whose id was not there, nor their annotator's standing
-    answer to their item."""
-    return {name for part in pieces(entries) for name in _insert(connection, part)}
+    answer to their item.
+
+    Args:
+        connection: of the transaction.
+        entries: what to insert.
+        known: row of each digest of a prompt or an answer that needs no looking up; the others are added.
+    """
+    known = {} if known is None else known
+    return {name for part in pieces(entries) for name in _insert(connection, part, known)}
 
 
 def pieces(values: Iterable[T], most: int = BATCH) -> Iterator[list[T]]:
@@ -75,9 +84,9 @@ def read_entries(connection: sa.Connection, condition: Any) -> Iterator[Entry]:
         yield Entry(label, row.submission, row.item, shown, row.created, row.undone or "")
 
 
-def _insert(connection: sa.Connection, entries: Sequence[Entry]) -> set[str]:
+def _insert(connection: sa.Connection, entries: Sequence[Entry], known: MutableMapping[str, int]) -> set[str]:
     prompts = [{"digest": digest(entry.label.prompt), "content": to_json(entry.label.prompt)} for entry in entries]
-    prompt_ids = _insert_once(connection, PROMPTS, prompts)
+    _insert_once(connection, PROMPTS, prompts, known)
     answers: list[dict[str, Any]] = []
     links: list[tuple[str, str, dict[str, Any]]] = []
     for entry, prompt in zip(entries, prompts, strict=True):
@@ -85,20 +94,18 @@ def _insert(connection: sa.Connection, entries: Sequence[Entry]) -> set[str]:
             shown = entry.shown[i] if entry.shown else None
             for n, (model, checkpoint) in enumerate(((answer.model, answer.checkpoint), *answer.also)):
                 name = digest(prompt["digest"], answer.text, model, checkpoint)
-                row = {"digest": name, "prompt_id": prompt_ids[prompt["digest"]], "content": to_json(answer.text)}
+                row = {"digest": name, "prompt_id": known[prompt["digest"]], "content": to_json(answer.text)}
                 answers.append({**row, "model": storable(model), "checkpoint": storable(checkpoint)})
                 link = {"place": i + n * OTHERS, "rank": rank, "shown": shown if n == 0 else None}
                 links.append((entry.id, name, link))
-    answer_ids = _insert_once(connection, ANSWERS, answers)
+    _insert_once(connection, ANSWERS, answers, known)
     rows = [
-        {**label_columns(entry), "prompt_id": prompt_ids[prompt["digest"]]}
+        {**label_columns(entry), "prompt_id": known[prompt["digest"]]}
         for entry, prompt in zip(entries, prompts, strict=True)
     ]
     insert = insert_or_nothing(connection, LABELS).returning(LABELS.c.submission, LABELS.c.id)
     new = {row.submission: row.id for row in connection.execute(insert, rows)}
-    linked = [
-        {"label_id": new[name], "answer_id": answer_ids[what], **link} for name, what, link in links if name in new
-    ]
+    linked = [{"label_id": new[name], "answer_id": known[what], **link} for name, what, link in links if name in new]
     if linked:
         connection.execute(LABEL_ANSWERS.insert(), linked)
     return set(new)
@@ -121,15 +128,17 @@ def label_columns(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _insert_once(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> dict[str, int]:
-    """Digest to id of rows that are inserted unless they are there; in one order, so that no two writers deadlock."""
-    distinct = {row["digest"]: row for row in rows}
-    found = _ids(connection, table, sorted(distinct))
+def _insert_once(
+    connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]], known: MutableMapping[str, int]
+) -> None:
+    """Insert rows unless they are there, and learn the id of each digest; in one order, so that no two writers
+    deadlock."""
+    distinct = {row["digest"]: row for row in rows if row["digest"] not in known}
+    known.update(_ids(connection, table, sorted(distinct)))
     # Most are there: the prompts and answers of a page are judged by many people.
-    if missing := [distinct[name] for name in sorted(distinct) if name not in found]:
+    if missing := [distinct[name] for name in sorted(distinct) if name not in known]:
         connection.execute(insert_or_nothing(connection, table), missing)
-        found |= _ids(connection, table, [row["digest"] for row in missing])
-    return found
+        known.update(_ids(connection, table, [row["digest"] for row in missing]))
 
 
 def _ids(connection: sa.Connection, table: sa.Table, names: Sequence[str]) -> dict[str, int]:

@@ -72,9 +72,10 @@ LABEL_ANSWERS = sa.Table(
     sa.Column("rank", sa.Integer),
     sa.Column("shown", sa.Integer),
 )
-_LIVE = sa.and_(LABELS.c.undone.is_(None), LABELS.c.item != "")
+STANDS = sa.and_(LABELS.c.undone.is_(None), LABELS.c.item != "")
+"""Labels of the page that were not taken back."""
 # One person answers a question once, however many tabs are open.
-sa.Index("hone_once", LABELS.c.annotator, LABELS.c.item, unique=True, sqlite_where=_LIVE, postgresql_where=_LIVE)
+sa.Index("hone_once", LABELS.c.annotator, LABELS.c.item, unique=True, sqlite_where=STANDS, postgresql_where=STANDS)
 
 
 def open_database(where: str | Path, wait: float = WAIT, *, create: bool = True) -> sa.Engine:

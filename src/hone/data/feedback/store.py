@@ -5,68 +5,22 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
+from collections import ChainMap
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
 
-from hone.core.errors import HoneError
-from hone.core.feedback import Comparison, Label, author, comparisons_of
-from hone.data.feedback.entries import Entry, content_id, now
-from hone.data.feedback.rows import insert_entries, pieces, read_entries, storable
-from hone.data.feedback.schema import (
-    ANSWERS,
-    LABEL_ANSWERS,
-    LABELS,
-    OTHERS,
-    WAIT,
-    database_error,
-    open_database,
-    shown_name,
-    writing,
-)
+from hone.core.feedback import Comparison, Label, comparisons_of
+from hone.data.feedback.entries import Entry, now
+from hone.data.feedback.merging import Merged, by_id, merge_entries
+from hone.data.feedback.rows import insert_entries, read_entries
+from hone.data.feedback.schema import LABELS, STANDS, WAIT, database_error, open_database, shown_name, writing
+from hone.data.feedback.verdicts import Verdict, read_verdicts
 
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """A comparison or ranking without its texts.
-
-    Attributes:
-        prompt: number of the prompt.
-        annotator: who said it.
-        answers: (number of the answer, its authors, its rank), by number.
-    """
-
-    prompt: int
-    annotator: str
-    answers: list[tuple[int, tuple[str, ...], int]]
-
-
-@dataclass(frozen=True, slots=True)
-class Merged:
-    """What came of labels from elsewhere.
-
-    Attributes:
-        new: stored.
-        beside: of them, those that contradict (or repeat in other words) what the same person said here to the same
-            question: kept beside it.
-        known: here already.
-        taken_back: of them, those that stood here and had been taken back there.
-    """
-
-    new: int = 0
-    beside: int = 0
-    known: int = 0
-    taken_back: int = 0
-
-    def __add__(self, other: Merged) -> Merged:
-        return Merged(
-            self.new + other.new,
-            self.beside + other.beside,
-            self.known + other.known,
-            self.taken_back + other.taken_back,
-        )
+MOST_KNOWN = 100_000
+"""Prompts and answers whose rows are remembered."""
 
 
 @dataclass(slots=True)
@@ -98,6 +52,7 @@ class FeedbackStore:
         self._one_writer = self.engine.dialect.name == "sqlite"
         self._turn = threading.Lock() if self._one_writer else contextlib.nullcontext()
         self._arriving, self._waiting = threading.Lock(), list[_Ticket]()
+        self._known: dict[str, int] = {}
 
     def close(self) -> None:
         """Give back every connection."""
@@ -125,9 +80,9 @@ class FeedbackStore:
 
     def add_many(self, entries: Iterable[Entry]) -> int:
         """Store labels in one transaction, all or none; returns how many were new."""
-        rows = list(_by_id(entries).values())
-        with self._turn, self._errors(), writing(self.engine) as connection:
-            return len(insert_entries(connection, rows))
+        rows = list(by_id(entries).values())
+        with self._turn:
+            return len(self._insert(rows))
 
     def merge(self, entries: Iterable[Entry]) -> Merged:
         """Store labels from elsewhere (another database, a file) in one transaction, all or none.
@@ -135,21 +90,9 @@ class FeedbackStore:
         Nothing that was said is dropped: a person's second, other answer to a question stays beside the first, as a
         label that nobody asked for. Taking back travels too: a label that was taken back here or there is so after.
         """
-        rows = _by_id(entries)
+        rows = by_id(entries)
         with self._turn, self._errors(), writing(self.engine) as connection:
-            here = _undone(connection, rows)
-            back = [name for name, undone in here.items() if rows[name].undone and not undone]
-            for name in back:
-                change = LABELS.update().where(LABELS.c.submission == name)
-                connection.execute(change.values(undone=rows[name].undone))
-            missing = [entry for name, entry in rows.items() if name not in here]
-            new = insert_entries(connection, missing)
-            contrary = [entry for entry in missing if entry.id not in new]
-            said = _said(connection, contrary)
-            other = [e for e in contrary if said.get((storable(e.label.annotator), e.item)) != content_id(e.label)]
-            beside = insert_entries(connection, [replace(entry, item="") for entry in other])
-        stored = len(new) + len(beside)
-        return Merged(stored, len(beside), len(rows) - stored, len(back))
+            return merge_entries(connection, rows)
 
     def last(self, annotator: str) -> str:
         """The id of an annotator's latest standing label of the page; "" if there is none."""
@@ -192,6 +135,12 @@ class FeedbackStore:
         """Every comparison, rankings as all their pairs."""
         return comparisons_of(self.labels())
 
+    def stands(self, annotator: str, item: str) -> bool:
+        """Whether an annotator's answer to a question is there and was not taken back."""
+        query = sa.select(LABELS.c.id).where(LABELS.c.item == item, _standing(annotator)).limit(1)
+        with self._errors(), self.engine.begin() as connection:
+            return connection.execute(query).first() is not None
+
     def stamp(self) -> tuple[int, int]:
         """Changes whenever a label is added or taken back: (highest row, number taken back)."""
         with self._errors(), self.engine.begin() as connection:
@@ -200,9 +149,7 @@ class FeedbackStore:
 
     def answered(self, annotator: str | None = None) -> set[str]:
         """The items that an annotator (or anybody) has answered or skipped."""
-        condition = sa.and_(LABELS.c.undone.is_(None), LABELS.c.item != "")
-        if annotator is not None:
-            condition = sa.and_(condition, LABELS.c.annotator == annotator)
+        condition = STANDS if annotator is None else _standing(annotator)
         with self._errors(), self.engine.begin() as connection:
             return set(connection.execute(sa.select(LABELS.c.item).where(condition).distinct()).scalars())
 
@@ -219,31 +166,8 @@ class FeedbackStore:
 
     def verdicts(self) -> list[Verdict]:
         """Who met whom in every comparison and ranking, in the order of entry: what an arena needs, quickly."""
-        query = (
-            sa.select(
-                LABELS.c.id,
-                LABELS.c.prompt_id,
-                LABELS.c.annotator,
-                ANSWERS.c.id.label("answer"),
-                ANSWERS.c.model,
-                ANSWERS.c.checkpoint,
-                LABEL_ANSWERS.c.rank,
-                LABEL_ANSWERS.c.place,
-            )
-            .join(LABEL_ANSWERS, LABEL_ANSWERS.c.label_id == LABELS.c.id)
-            .join(ANSWERS, ANSWERS.c.id == LABEL_ANSWERS.c.answer_id)
-            .where(LABELS.c.undone.is_(None), LABELS.c.kind.in_(["comparison", "ranking"]))
-            .order_by(LABELS.c.id, LABEL_ANSWERS.c.place)
-        )
-        found: dict[int, tuple[Verdict, dict[int, tuple[int, tuple[str, ...], int]]]] = {}
         with self._errors(), self.engine.begin() as connection:
-            for label, prompt, annotator, answer, model, checkpoint, rank, place in connection.execute(query):
-                _, places = found.setdefault(label, (Verdict(prompt, annotator, []), {}))
-                number, authors, _ = places.get(place % OTHERS, (answer, (), rank))  # its first author comes first
-                places[place % OTHERS] = (number, (*authors, author(model, checkpoint)), rank)
-        for verdict, places in found.values():
-            verdict.answers.extend(sorted(places.values()))
-        return [verdict for verdict, _ in found.values()]
+            return read_verdicts(connection)
 
     def _write(self, tickets: Sequence[_Ticket]) -> None:
         """Store labels in one transaction; if one of them is at fault, each in its own."""
@@ -251,8 +175,7 @@ class FeedbackStore:
         for ticket in tickets:
             rows.setdefault(ticket.entry.id, ticket.entry)
         try:
-            with self._errors(), writing(self.engine) as connection:
-                new = insert_entries(connection, list(rows.values()))
+            new = self._insert(list(rows.values()))
         except Exception as error:
             if len(tickets) == 1 or isinstance(error.__cause__, sa.exc.OperationalError):  # locked, the disk full
                 for ticket in tickets:
@@ -265,6 +188,23 @@ class FeedbackStore:
             ticket.done, ticket.new = True, ticket.entry.id in new
             new.discard(ticket.entry.id)
 
+    def _insert(self, rows: Sequence[Entry]) -> set[str]:
+        """Insert labels in one transaction; returns the ids of the new ones.
+
+        Where prompts and answers stand is remembered once that is committed: most labels speak of the same.
+        """
+        known = ChainMap({}, self._known)
+        try:
+            with self._errors(), writing(self.engine) as connection:
+                new = insert_entries(connection, rows, known)
+        except Exception:
+            self._known = {}
+            raise
+        if len(self._known) > MOST_KNOWN:
+            self._known = {}
+        self._known.update(known.maps[0])
+        return new
+
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
         try:
@@ -275,40 +215,4 @@ class FeedbackStore:
 
 def _standing(annotator: str) -> sa.ColumnElement[bool]:
     """Labels of the page that an annotator has not taken back."""
-    return sa.and_(LABELS.c.annotator == annotator, LABELS.c.undone.is_(None), LABELS.c.item != "")
-
-
-def _by_id(entries: Iterable[Entry]) -> dict[str, Entry]:
-    """The first entry of each id, taken back if any of them is.
-
-    Raises:
-        HoneError: one has no id.
-    """
-    found: dict[str, Entry] = {}
-    for entry in entries:
-        first = found.setdefault(entry.id, entry)
-        if entry.undone and not first.undone:
-            found[entry.id] = replace(first, undone=entry.undone)
-    if "" in found:
-        raise HoneError("a label without an id cannot be stored", do="give each submission an id of its own")
-    return found
-
-
-def _undone(connection: sa.Connection, names: Iterable[str]) -> dict[str, str | None]:
-    """Of the labels with these ids that are there: when they were taken back."""
-    found: dict[str, str | None] = {}
-    for part in pieces(names):
-        query = sa.select(LABELS.c.submission, LABELS.c.undone).where(LABELS.c.submission.in_(part))
-        found |= {row.submission: row.undone for row in connection.execute(query)}
-    return found
-
-
-def _said(connection: sa.Connection, entries: Sequence[Entry]) -> dict[tuple[str, str], str]:
-    """What stands of these annotators on these items: a digest of each."""
-    found: dict[tuple[str, str], str] = {}
-    who = {storable(entry.label.annotator) for entry in entries}
-    for part in pieces({entry.item for entry in entries}):
-        asked = sa.and_(LABELS.c.annotator.in_(who), LABELS.c.item.in_(part))
-        for entry in read_entries(connection, sa.and_(asked, LABELS.c.undone.is_(None), LABELS.c.item != "")):
-            found[entry.label.annotator, entry.item] = content_id(entry.label)
-    return found
+    return sa.and_(LABELS.c.annotator == annotator, STANDS)

@@ -29,7 +29,8 @@ from hone.training.collecting import ROWS, in_parts, write_rows
 from hone.training.rounds.base import Round, WaitingError
 
 if TYPE_CHECKING:
-    from hone.data.feedback.store import FeedbackStore, Verdict
+    from hone.data.feedback.store import FeedbackStore
+    from hone.data.feedback.verdicts import Verdict
 
 ANSWERS = "answers.jsonl"
 """The answers of a stage as ``hone ui --answers`` reads them: a prompt a line."""
@@ -229,7 +230,7 @@ def _plain(rating: Rating) -> dict[str, float | None]:
 
 def _verdicts(entries: Iterable[Entry]) -> list[Verdict]:
     """What entries say, as the arena rates it."""
-    from hone.data.feedback.store import Verdict
+    from hone.data.feedback.verdicts import Verdict
 
     prompts: dict[str, int] = {}
     answers: dict[tuple[int, str, str], int] = {}
