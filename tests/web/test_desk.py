@@ -21,7 +21,8 @@ def desk_at(folder: Path, overlap: float) -> Desk:
 
 def says(asked: Question | None, annotator: str, name: str) -> Entry:
     assert asked is not None
-    return Entry(Comparison(asked.prompt, *asked.answers, annotator=annotator), name, asked.id)
+    first, second = asked.answers
+    return Entry(Comparison(asked.prompt, first, second, annotator=annotator), name, asked.id)
 
 
 def test_an_answer_taken_back_is_asked_of_those_again_who_had_passed_it(tmp_path: Path) -> None:

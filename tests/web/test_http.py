@@ -292,6 +292,16 @@ def test_what_models_wrote_is_text_everywhere(server: Server, ann: Person) -> No
     nasty.close()
 
 
+def test_an_arena_of_one_battle(tmp_path: Path) -> None:
+    write_answers(tmp_path / "answers.jsonl", two_models(1))
+    with serving(tmp_path, "--answers", "answers.jsonl", "--db", "f.db") as server:
+        ann = Person(server.port, "ann")
+        ann.post("/label/compare", {**ann.question(), "choice": "first"})
+        text = ann.get("/arena")[2]
+        assert "1 battle between 2 players" in text and text.count("too few to tell") == 4
+        ann.close()
+
+
 def test_runs_are_looked_up_never_joined_to_a_path(server: Server, ann: Person) -> None:
     assert "one/two" in ann.get("/runs")[2]
     assert ann.get("/runs/one/two")[0] == 200
