@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+from hone.core.files import write_json_lines
 from hone.core.seeding import key
 from hone.engines.base import Request, Sampling
 from hone.engines.embedded import EmbeddedEngine
 from hone.models.chat import Renderer
 from hone.models.policy import load
 from hone.training.build import fit_recipe_from
-from hone.training.collecting import in_parts, write_rows
+from hone.training.collecting import in_parts
 from hone.training.fit import SftRecipe
 from hone.training.inner import Inner, replaced
 from hone.training.rounds.base import Measures, Round, Rounds, Stage
@@ -63,7 +64,7 @@ class Cloning(Rounds):
 
     def _fit(self, at: Round, out: Path) -> Measures:
         data, rows = out / "data.jsonl", at.rows("collect")
-        write_rows(data, rows)
+        write_json_lines(data, rows)
         settings = {"model": at.start, "data.source": str(data), "run.out": str(out), "run.seed": at.seed("fit")}
         run = fit_stage(replaced(self.fit, settings))
         return {"loss": run.metrics[-1]["loss"], "rows": len(rows)}

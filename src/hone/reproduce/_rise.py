@@ -10,7 +10,7 @@ from typing import Any
 from hone.algorithms.grpo import GRPO
 from hone.algorithms.nll import NLL
 from hone.algorithms.rwr import RWR
-from hone.core.files import read_json_lines
+from hone.core.files import read_json_lines, write_json_lines
 from hone.data.attempts import Criterion, Dialogue
 from hone.engines.base import Sampling
 from hone.envs.tasks.retry import Retry
@@ -24,7 +24,6 @@ from hone.reproduce.stages import fit_stage, online_stage, policy_of
 from hone.rollout.improvers.best_of import BestOf
 from hone.rollout.improvers.solver import Solver
 from hone.training.attempts import AttemptsConfig, AttemptsRecipe, fit_attempts, load_examples
-from hone.training.collecting import write_rows
 from hone.training.fit import DataConfig, FitRecipe
 from hone.training.inner import replaced
 from hone.training.recipe import BatchConfig, OptimiserConfig, Recipe, RunConfig
@@ -160,7 +159,7 @@ def single_turn(out: Path, start: Run, seed: int, rounds: Run) -> Run:
         for number in range(1, ROUNDS + 1)
         for line in read_json_lines(rounds.path / f"round-{number}" / "collect" / "rows.jsonl")
     ]
-    write_rows(source, (replace(dialogue, visits=dialogue.visits[:1]).plain() for dialogue in logged))
+    write_json_lines(source, (replace(dialogue, visits=dialogue.visits[:1]).plain() for dialogue in logged))
     data = AttemptsConfig(criterion="best", source=str(source))
     steps = math.ceil(2 * len(load_examples(data)[0]) / 32)
     recipe = AttemptsRecipe(

@@ -8,7 +8,6 @@ from these rankings is all that a policy is trained on. What a policy is worth i
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,10 +15,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from hone.algorithms.base import Algorithm
-from hone.algorithms.ppo import PPO
 from hone.core.feedback import Answer, Comparison
-from hone.core.files import write_text
 from hone.core.seeding import generator
 from hone.core.types import Trajectory
 from hone.data.rows import encode_text, pad_rows
@@ -37,20 +33,20 @@ from hone.models.config import ModelConfig
 from hone.models.policy import Policy
 from hone.models.reward_files import load_reward
 from hone.models.tiny import TinyConfig
-from hone.reproduce.stages import fit_stage, online_stage, policy_of, reward_stage
+from hone.reproduce.stages import fit_stage, policy_of, reward_stage, rows_file
 from hone.rollout.rows import to_batch
 from hone.training.columns import score_all
 from hone.training.feedback import FeedbackConfig
 from hone.training.fit import DataConfig, FitRecipe
-from hone.training.recipe import BatchConfig, OptimiserConfig, PtxConfig, Recipe, RunConfig
+from hone.training.recipe import BatchConfig, OptimiserConfig, RunConfig
 from hone.training.reward import NormaliseConfig, RewardRecipe
 from hone.training.run import Run
 
 TASK = Reviews()
 SAMPLING = Sampling(max_tokens=32)
-TEXTS, ANSWERS, PASSES = 20000, 4, 6
+TEXTS, ANSWERS, PASSES, ROWS = 20000, 4, 6, 16
 KEPT = 0.1
-"""Share of pretraining text in the fine-tuning corpus, as in InstructGPT (Ouyang et al. 2022, appendix C.1)."""
+"""Share of pretraining text in the fine-tuning corpus, as in InstructGPT (Ouyang et al. 2022, appendix C)."""
 BATCH = BatchConfig(prompts=96, samples=1, epochs=2, updates=2)
 END = -3.0
 """The reward of an answer that does not end, below the worst that does."""
@@ -80,6 +76,11 @@ class Ground:
         return replace(TASK, graders=(RewardModel(str(self.reward.path)),))
 
     @property
+    def rankings(self) -> str:
+        """The file of what the person said."""
+        return str(self.out / "data" / "ranked.jsonl")
+
+    @property
     def text(self) -> str:
         """The file of pretraining text."""
         return str(self.out / "data" / "text.jsonl")
@@ -102,7 +103,7 @@ def pretraining_text(count: int, seed: int, name: str = "train") -> list[str]:
 
 def ground(out: Path, seed: int, ranked: int) -> Ground:
     """Pretrain, fine-tune and learn the reward from so many ranked prompts, unless that is done."""
-    text = _write(out / "data" / "text.jsonl", [{"text": line} for line in pretraining_text(TEXTS, seed)])
+    text = rows_file(out / "data" / "text.jsonl", [{"text": line} for line in pretraining_text(TEXTS, seed)])
     base = fit_stage(
         FitRecipe(
             DataConfig(source=text, train_on="all"),
@@ -116,7 +117,7 @@ def ground(out: Path, seed: int, ranked: int) -> Ground:
     kept = round(KEPT * TEXTS)
     reviews = [{"prompt": prompt, "completion": review} for prompt, review in TASK.corpus(TEXTS - kept, seed)]
     lines = [{"text": line} for line in pretraining_text(kept, seed, "fine-tuning")]
-    tuning = _write(out / "data" / "fine-tuning.jsonl", reviews + lines)
+    tuning = rows_file(out / "data" / "fine-tuning.jsonl", reviews + lines)
     sft = fit_stage(
         FitRecipe(
             DataConfig(source=tuning),
@@ -125,50 +126,18 @@ def ground(out: Path, seed: int, ranked: int) -> Ground:
             run=RunConfig(out=str(out / "sft"), steps=300, seed=seed + 1000, save_every=300),
         )
     )
-    rankings = _write(out / "data" / "ranked.jsonl", TASK.rankings(ranked, seed, answers=ANSWERS))
-    rows = 16
+    rankings = rows_file(out / "data" / "ranked.jsonl", TASK.rankings(ranked, seed, answers=ANSWERS))
     reward = reward_stage(
         RewardRecipe(
             FeedbackConfig(rankings, validation=0.0, max_length=96),
             model=ModelConfig(str(sft.model)),
-            rows=rows,
+            rows=ROWS,
             normalise=NormaliseConfig(256, str(sft.model), SAMPLING.max_tokens),
             optimiser=OptimiserConfig(lr=1e-3, warmup=10, schedule="linear", weight_decay=0.01),
-            run=RunConfig(out=str(out / "reward"), steps=PASSES * ranked // rows, seed=seed, save_every=10_000),
+            run=RunConfig(out=str(out / "reward"), steps=PASSES * ranked // ROWS, seed=seed, save_every=10_000),
         )
     )
     return Ground(out, seed, ranked, sft, reward)
-
-
-def optimise(
-    ground: Ground,
-    name: str,
-    algorithm: Algorithm,
-    steps: int,
-    *,
-    lr: float = 4e-4,
-    batch: BatchConfig = BATCH,
-    ptx: float = 0.0,
-) -> Run:
-    """Train the fine-tuned policy against the reward model."""
-    return online_stage(
-        Recipe(
-            ModelConfig(str(ground.sft.model)),
-            ground.task,
-            algorithm,
-            SAMPLING,
-            batch,
-            OptimiserConfig(lr=lr),
-            RunConfig(out=str(ground.out / name), steps=steps, seed=ground.seed, save_every=steps, reference_every=1),
-            ptx=PtxConfig(ptx, source=ground.text, max_length=96) if ptx else None,
-        )
-    )
-
-
-def ppo(ground: Ground, beta: float, steps: int, ptx: float = 0.0) -> Run:
-    """PPO with a fixed weight of the KL, with pretraining text beside it or without."""
-    name = f"ppo-{beta:g}" + (f"-ptx-{ptx:g}" if ptx else "")
-    return optimise(ground, name, PPO(beta=beta, missing_end=END), steps, ptx=ptx)
 
 
 @dataclass(frozen=True)
@@ -255,11 +224,6 @@ def reward_accuracy(ground: Ground, prompts: int = 400) -> dict[str, Any]:
     found = judge(load_reward(ground.reward.path).scores, held_out)
     ceiling = NoisyJudge().ceiling([(row["prompt"], row["chosen"], row["rejected"]) for row in rows])
     return {"accuracy": found.accuracy.plain(), "ceiling": ceiling, "judgements": found.comparisons}
-
-
-def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> str:
-    write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
-    return str(path)
 
 
 def _mean(values: Sequence[float]) -> float:

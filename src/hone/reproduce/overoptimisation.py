@@ -15,7 +15,8 @@ from typing import Any
 from hone.evaluate.estimates import best_at_k, bootstrap_mean, t_mean
 from hone.functional.kl import best_of_n_kl
 from hone.report.charts import Series, curve, over_seeds
-from hone.reproduce._rlhf import Answers, answers, ground, ppo, reward_accuracy
+from hone.reproduce._policies import ppo
+from hone.reproduce._rlhf import Answers, answers, ground, reward_accuracy
 from hone.reproduce.base import Check, Picture, Reproduction
 from hone.reproduce.stages import seed_folder, seed_table
 from hone.training.run import Run

@@ -8,7 +8,6 @@ strangers; and how well the best of them is calibrated.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ import numpy as np
 from hone.algorithms.preference import Preference
 from hone.algorithms.regression import Regression
 from hone.core.feedback import Answer, Comparison, comparisons_of
-from hone.core.files import write_text
 from hone.data.feedback.reading import read_feedback
 from hone.envs.review_judge import NoisyJudge, gold
 from hone.envs.tasks.reviews import Reviews
@@ -33,7 +31,7 @@ from hone.report.page import write_report
 from hone.report.preferences import calibration_chart
 from hone.reproduce._writers import ladder
 from hone.reproduce.base import Check, Picture, Reproduction
-from hone.reproduce.stages import fit_stage, reward_stage, seed_folder, seed_table
+from hone.reproduce.stages import fit_stage, reward_stage, rows_file, seed_folder, seed_table
 from hone.training.feedback import FeedbackConfig
 from hone.training.fit import DataConfig, FitRecipe
 from hone.training.recipe import OptimiserConfig, RunConfig
@@ -143,8 +141,8 @@ def _one(out: Path, seed: int) -> dict[str, Any]:
         )
     )
     held_out, trained = _held_out(seed), out / "data"
-    files = {size: _write(trained / f"ranked-{size}.jsonl", _rankings(seed)[:size]) for size in SIZES}
-    votes = _write(trained / "strangers.jsonl", TASK.scored(STRANGERS, seed))
+    files = {size: rows_file(trained / f"ranked-{size}.jsonl", _rankings(seed)[:size]) for size in SIZES}
+    votes = rows_file(trained / "strangers.jsonl", TASK.scored(STRANGERS, seed))
     strangers = _train(out / "strangers", seed, votes, base, STRANGERS)
     evaluations: dict[str, list[PreferenceEvaluation]] = {arm: [] for arm in ARMS}
     for size in SIZES:
@@ -213,11 +211,6 @@ def _answers_recovered(source: str) -> float:
         by_prompt.setdefault(prompt, []).append((rating.value, gold(prompt, text)))
     centred = np.concatenate([np.array(rows) - np.mean(rows, axis=0) for rows in by_prompt.values()])
     return float(np.corrcoef(centred.T)[0, 1])
-
-
-def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> str:
-    write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
-    return str(path)
 
 
 def _pictures(found: Sequence[Mapping[str, Any]]) -> list[Picture]:

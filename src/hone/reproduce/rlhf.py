@@ -1,8 +1,9 @@
 """RLHF in miniature: from preferences to a policy that has gamed nobody, and kept its words and its language.
 
-From one fine-tuned policy and one reward model, learnt from a noisy person's rankings: PPO with several weights of the
-KL penalty, PPO-ptx, A2C with the KL in the reward and in the loss, best-of-N; then the loop closed, rounds of new
-answers, new rankings, a reward model on their union and PPO. All are judged by the person's mind without noise.
+From one fine-tuned policy and a noisy person's rankings: through a reward model learnt from them PPO with several
+weights of the KL penalty, PPO-ptx, A2C with the KL in the reward and in the loss, and best-of-N; without one DPO and
+KTO. Then the loop closed, rounds of new answers, new rankings, a reward model on their union and PPO. All are judged by
+the person's mind without noise.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from hone.algorithms.a2c import A2C
 from hone.evaluate.estimates import Estimate, t_mean
 from hone.report.charts import bars, curve, over_seeds
 from hone.report.page import write_report
+from hone.reproduce._policies import dpo, kto, optimise, ppo
 from hone.reproduce._rlhf import (
     END,
     Answers,
@@ -25,9 +27,7 @@ from hone.reproduce._rlhf import (
     arena,
     chosen,
     ground,
-    optimise,
     perplexity,
-    ppo,
     pretraining_text,
     reward_accuracy,
 )
@@ -39,6 +39,7 @@ from hone.training.run import Run
 
 RANKED, STEPS, BEST, LINES = 500, 20, 16, 1000
 WEAK, MAIN, DIVERSE, PTX = "PPO, β = 0.15", "PPO, β = 0.5", "PPO, β = 1", "PPO-ptx, β = 0.5"
+DIRECT = ("DPO, β = 0.5", "KTO, β = 0.5")
 ON_POLICY = BatchConfig(prompts=96, samples=1)
 """A2C has no ratio and no clip: one update on each step's answers, with a larger learning rate."""
 
@@ -133,14 +134,14 @@ def _one(out: Path, seed: int) -> dict[str, Any]:
     return {
         "sft": {**first.plain(), "perplexity": usual},
         "arms": arms,
-        "steps": {name: _columns(run) for name, run in runs.items() if run not in rounds},
+        "steps": {name: _columns(run) for name, run in runs.items() if run not in rounds and name not in DIRECT},
         "arena": arena(players, seed),
         "reward_model": {**accuracy, "share": accuracy["accuracy"]["value"]},
     }
 
 
 def _policies(begun: Ground) -> dict[str, Run]:
-    """Every policy that is trained against the one reward model."""
+    """Every policy that learns from the one set of rankings: through the reward model, or directly."""
     reward = A2C(beta=0.5, missing_end=END, whiten_advantages=True)
     loss = A2C(alpha=0.5, missing_end=END, whiten_advantages=True)
     return {
@@ -150,6 +151,8 @@ def _policies(begun: Ground) -> dict[str, Run]:
         PTX: ppo(begun, 0.5, STEPS, ptx=1.0),
         "A2C, KL in the reward": optimise(begun, "a2c-reward", reward, STEPS, lr=1e-3, batch=ON_POLICY),
         "A2C, KL in the loss": optimise(begun, "a2c-loss", loss, STEPS, lr=1e-3, batch=ON_POLICY),
+        DIRECT[0]: dpo(begun, 0.5),
+        DIRECT[1]: kto(begun, 0.5),
     }
 
 

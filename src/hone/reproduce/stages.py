@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hone.core.files import write_json_lines
 from hone.evaluate.estimates import t_mean
 from hone.models.policy import Policy, load
 from hone.training.run import Run
@@ -17,6 +18,12 @@ from hone.training.stages import reward_stage as reward_stage
 def policy_of(run: Run) -> Policy:
     """The final model of a run."""
     return load(str(run.model))
+
+
+def rows_file(path: Path, rows: Iterable[Mapping[str, Any]]) -> str:
+    """Write rows as JSON lines; the path as recipes take it."""
+    write_json_lines(path, rows)
+    return str(path)
 
 
 def seconds_of(*runs: Run) -> float:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from hone.core.files import read_json_lines, write_text
+from hone.core.files import read_json_lines, write_json_lines, write_text
 from hone.core.progress import Progress
 from hone.core.records import Record
 
@@ -41,13 +40,8 @@ def in_parts(
             for first in range(0, len(items), size):
                 part, path = items[first : first + size], parts / f"{first:09d}.jsonl"
                 if not path.exists():
-                    write_rows(path, make(first, part))
+                    write_json_lines(path, make(first, part))
                 bar.advance(by=len(part))
         write_text(whole, "".join(path.read_text(encoding="utf-8") for path in sorted(parts.glob("*.jsonl"))))
     shutil.rmtree(parts, ignore_errors=True)
     return read_json_lines(whole)
-
-
-def write_rows(path: Path, rows: Iterable[Record]) -> None:
-    """Write JSON lines, whole or not at all."""
-    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))

@@ -19,7 +19,7 @@ import tomli_w
 
 from hone.core.config import flatten, read_toml
 from hone.core.errors import HoneError
-from hone.core.files import append_json_line, new_directory, read_json_lines, write_json, write_text
+from hone.core.files import append_json_line, new_directory, read_json_lines, write_json, write_json_lines, write_text
 from hone.core.types import Failed, Outcome, Scored
 
 
@@ -109,8 +109,7 @@ class Run:
 
     def write_rollouts(self, step: int, lines: Sequence[Mapping[str, Any]]) -> None:
         """Write rollouts/step-N.jsonl."""
-        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-        write_text(self.path / "rollouts" / f"step-{step:06d}.jsonl", text)
+        write_json_lines(self.path / "rollouts" / f"step-{step:06d}.jsonl", lines)
 
     def write_evaluation(self, name: str, result: Mapping[str, Any]) -> None:
         """Write evals/NAME.json."""
@@ -161,7 +160,7 @@ class Run:
     def _rewrite(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Replace a file of JSON lines, if there is one; a line that a crash has cut is gone then."""
         if (self.path / name).exists():
-            write_text(self.path / name, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+            write_json_lines(self.path / name, rows)
 
     def publish(self, save: Callable[[Path], None]) -> None:
         """Write the final ``model/`` through ``save(folder)``, atomically."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from hone.core.errors import HoneError, nearest
 from hone.core.feedback import Answer, Demonstration, Label, Rating, Text, comparisons_of, messages
-from hone.core.files import disk_errors, write_text
+from hone.core.files import disk_errors, write_json_lines
 from hone.core.records import Record
 from hone.data.feedback.entries import Entry, to_record
 from hone.functional.scalar_reward import scalar_rewards
@@ -42,7 +41,7 @@ def write_records(path: Path, records: Sequence[Record]) -> None:
         HoneError: another kind of file, or the file cannot be written.
     """
     if path.suffix == ".jsonl":
-        write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in records))
+        write_json_lines(path, records)
     elif path.suffix == ".parquet":
         import pyarrow
         import pyarrow.parquet

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hone.core.errors import HoneError
 from hone.core.feedback import Answer, Comparison, Ranking, Text, author, canonical
-from hone.core.files import read_json_lines
+from hone.core.files import read_json_lines, write_json_lines
 from hone.core.records import Record
 from hone.core.seeding import key
 from hone.data.feedback.entries import Entry, digest, from_record, parts, to_record
@@ -25,7 +25,7 @@ from hone.evaluate.estimates import share
 from hone.models.config import ModelConfig
 from hone.models.policy import load
 from hone.rollout.writing import Writer
-from hone.training.collecting import ROWS, in_parts, write_rows
+from hone.training.collecting import ROWS, in_parts
 from hone.training.rounds.base import Round, WaitingError
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class Asking:
                 found = self._ask_judge(out, self.judge, questions)
                 store.add_many(from_record(row) for row in found)
             elif not (out / ROWS).exists():
-                write_rows(out / ROWS, map(to_record, self._ask_people(store, questions, answers)))
+                write_json_lines(out / ROWS, map(to_record, self._ask_people(store, questions, answers)))
             return [from_record(row) for row in read_json_lines(out / ROWS)]
         finally:
             store.close()
@@ -287,7 +287,7 @@ def groups_of(rows: Sequence[Record], name: str) -> list[Group]:
 
 def write_groups(path: Path, groups: Iterable[Group]) -> None:
     """As ``hone ui --answers`` reads them."""
-    write_rows(
+    write_json_lines(
         path,
         (
             {

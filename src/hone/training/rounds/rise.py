@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from hone.core.config import named
 from hone.core.errors import HoneError
+from hone.core.files import write_json_lines
 from hone.core.records import Record
 from hone.core.seeding import key, permutation_index
 from hone.core.types import Failed, Outcome, Trajectory
@@ -31,7 +32,7 @@ from hone.rollout.improvers.best_of import BestOf
 from hone.rollout.improvers.nobody import Nobody
 from hone.training.attempts import AttemptsConfig, AttemptsRecipe, fit_attempts, load_examples, within
 from hone.training.build import attempts_recipe_from
-from hone.training.collecting import in_parts, write_rows
+from hone.training.collecting import in_parts
 from hone.training.fitting import check_fits
 from hone.training.inner import Inner, replaced
 from hone.training.rounds.base import Round, Rounds, RoundsRecipe, Stage
@@ -204,7 +205,7 @@ class Rise(Rounds):
     def _fit(self, at: Round, out: Path) -> Mapping[str, float]:
         data = out / "dialogues.jsonl"
         if not data.exists():
-            write_rows(data, at.rows("collect"))
+            write_json_lines(data, at.rows("collect"))
         config: AttemptsConfig = replace(self.fit.data, source=str(data))
         found, rows = load_examples(config)
         fitting = within(found, load(at.start).max_length)

@@ -11,14 +11,13 @@ from typing import Any, ClassVar
 from hone.core.config import named
 from hone.core.errors import HoneError
 from hone.core.extras import require_extra
-from hone.core.files import write_json
+from hone.core.files import write_json, write_json_lines
 from hone.core.seeding import permutation_index
 from hone.envs.graders.reward_model import RewardModel
 from hone.envs.graders.rubric import Rubric
 from hone.models.config import ModelConfig, ValueConfig
 from hone.models.reading import adapter_base, locate, read_tokenizer
 from hone.training.build import recipe_from, reward_recipe_from
-from hone.training.collecting import write_rows
 from hone.training.inner import Inner, replaced
 from hone.training.recipe import Recipe
 from hone.training.reward import RewardRecipe
@@ -197,7 +196,7 @@ class RLHF(Rounds):
 
     def _fit(self, at: Round, out: Path) -> Measures:
         data = out / "data.jsonl"
-        write_rows(data, at.rows("comparisons"))
+        write_json_lines(data, at.rows("comparisons"))
         first = at.recipe.model
         settings = {
             "model": self.reward.model if self.reward.model.path else dataclasses.replace(first, value=ValueConfig()),
