@@ -69,6 +69,13 @@ def test_bars_print_their_values_and_skip_what_is_missing() -> None:
     assert "漢字" in svg
 
 
+def test_a_share_of_something_else_may_pass_100_percent_and_still_has_its_value() -> None:
+    series = {"distinct": [Estimate(1.02, 0.9, 1.41, 3), Estimate(0.95, 0.7, 1.2, 3)]}
+    svg = figure_to_svg(bars(["a", "b"], series, title="A", percent=True), "bars")
+    assert ">102 %<" in svg
+    assert ">95 %<" in svg
+
+
 def test_stacked_labels_are_means() -> None:
     figure = stacked([1, 2], {"rollout": [1.0, 3.0], "learn": [0.5, float("nan")]}, title="Time", unit="s")
     svg = figure_to_svg(figure, "time")

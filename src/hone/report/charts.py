@@ -140,7 +140,7 @@ def bars(
         series: name to one estimate per label; NaN has no bar.
         title: what is shown.
         unit: of the values, under the title.
-        percent: values are shares of 1, shown in per cent.
+        percent: values are shares, shown in per cent.
         width: inches; the height follows from the number of bars.
     """
     thick = 0.8 / len(series)
@@ -148,6 +148,7 @@ def bars(
         figure, axes = _figure(title, unit, (width, 1.0 + 0.19 * len(labels) * (len(series) + 0.6)))
         axes.grid(axis="y", visible=False)
         axes.grid(axis="x", visible=True)
+        ends = [1.08]  # of what is drawn; a share of something else may pass 100 %
         for index, ((name, estimates), colour) in enumerate(zip(series.items(), PALETTE, strict=False)):
             at = np.arange(len(labels)) + (index - (len(series) - 1) / 2) * thick
             value, low, high = (_finite([getattr(e, f) for e in estimates]) for f in ("value", "low", "high"))
@@ -155,12 +156,13 @@ def bars(
             axes.hlines(at, low, high, color=INK, linewidth=0.9)
             for y, v, end in zip(at, value, np.fmax(value, high), strict=True):
                 if math.isfinite(v):
+                    ends.append(end)
                     text = f"{100 * v:.0f} %" if percent else number(v)
                     offset = {"xytext": (4, 0), "textcoords": "offset points"}
                     axes.annotate(text, (end, y), **offset, va="center", fontsize=7.5, color=MUTED)
         axes.set_yticks(range(len(labels)), labels, color=INK)
         axes.invert_yaxis()
-        axes.set_xlim(left=0, right=1.08 if percent else None)
+        axes.set_xlim(left=0, right=max(ends) if percent else None)
         axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.0f} %" if percent else number(v, 6)))
         if len(series) > 1:
