@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from stopping import interrupted_after
 from toy import Echo, tiny_model
 
 from hone import GRPO, load
@@ -30,7 +31,6 @@ from hone.models.policy import Policy
 from hone.training.distilling import DistillRecipe, PromptsConfig, distill, guided
 from hone.training.micro import micro_batches
 from hone.training.recipe import OptimiserConfig, RunConfig
-from hone.training.run import Run
 
 NAN = float("nan")
 GUIDE = "#d#d"
@@ -143,18 +143,10 @@ def test_sampled_tokens_alone_lead_there_too(tmp_path: Path) -> None:
     assert distance(start, student) < distance(start, start)
 
 
-def test_an_interrupted_run_ends_with_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_run_ends_with_the_same_bits(tmp_path: Path) -> None:
     whole = distill(recipe(tmp_path, Distill(), "whole", steps=6, save_every=2, evaluate_every=2))
     other = recipe(tmp_path, Distill(), "cut", steps=6, save_every=2, evaluate_every=2)
-    log = Run.log
-
-    def stop(self: Run, step: int, metrics: Any) -> None:
-        log(self, step, metrics)
-        if step == 3:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Run, "log", stop)
+    with interrupted_after(3):
         distill(other)
     again = distill(other, resume=True)
     assert (whole.model / "model.safetensors").read_bytes() == (again.model / "model.safetensors").read_bytes()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from stopping import interrupted_after, timeless
 from toy import tiny_model
 
 from hone import DPO, GRPO, KTO, PPO, load
@@ -142,27 +143,16 @@ def test_the_reference_is_the_model_the_run_began_with(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("algorithm", [DPO(), KTO()], ids=str)
-def test_an_interrupted_run_ends_with_the_same_bits(
-    algorithm: DPO | KTO, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_run_ends_with_the_same_bits(algorithm: DPO | KTO, tmp_path: Path) -> None:
     source = thumbs(tmp_path) if isinstance(algorithm, KTO) else pairs(tmp_path)
     sizes: dict[str, Any] = {"steps": 7, "save_every": 3, "evaluate_every": 2}
     whole = prefer(recipe(tmp_path, algorithm, source, "whole", **sizes))
     other = recipe(tmp_path, algorithm, source, "cut", **sizes)
-    log = Run.log
-
-    def stop(self: Run, step: int, metrics: Any) -> None:
-        log(self, step, metrics)
-        if step == 5:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Run, "log", stop)
+    with interrupted_after(5):
         prefer(other)
     again = prefer(other, resume=True)
     assert (whole.model / "model.safetensors").read_bytes() == (again.model / "model.safetensors").read_bytes()
-    timeless = [[{k: v for k, v in row.items() if "second" not in k} for row in run.metrics] for run in (whole, again)]
-    assert timeless[0] == timeless[1]
+    assert timeless(whole.metrics) == timeless(again.metrics)
 
 
 @pytest.mark.parametrize("algorithm", [NLL(), GRPO(), PPO()], ids=lambda a: type(a).__name__)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import toy
+from stopping import timeless
 
 from hone import GRPO, train
 from hone.core.errors import HoneError
@@ -66,10 +67,6 @@ def finish(process: subprocess.Popen[bytes]) -> None:
     assert process.returncode == 0, errors.decode()
 
 
-def timeless(run: Run) -> list[dict[str, Any]]:
-    return [{k: v for k, v in row.items() if "second" not in k} for row in run.metrics]
-
-
 def kill_and_resume(tmp_path: Path, kills: int, seed: int, settings: dict[str, Any], call: str = GRPO_CALL) -> None:
     model = toy.tiny_model(tmp_path / "base")
     finish(start(model, tmp_path / "whole", settings, call, resume=False))
@@ -95,7 +92,7 @@ def kill_and_resume(tmp_path: Path, kills: int, seed: int, settings: dict[str, A
     whole, killed = Run(tmp_path / "whole"), Run(out)
     if "resample" in settings:
         assert len({row["groups_rolled"] for row in whole.metrics}) > 1
-    assert timeless(killed) == timeless(whole)
+    assert timeless(killed.metrics) == timeless(whole.metrics)
     files = sorted(path.name for path in whole.model.glob("*.safetensors"))
     assert files == sorted(path.name for path in killed.model.glob("*.safetensors"))
     for name in files:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from stopping import stop_at_writes
 from teacher_server import says, serving
 
 from hone.algorithms.awr import AWR
@@ -125,33 +126,11 @@ def test_windows_growing_horizons_and_last_data(base: Path, tmp_path: Path) -> N
         assert dialogue.visits[2].context[: len(opening) + len(before)] == (*opening, *before)
 
 
-class _Stopped(BaseException):
-    pass
-
-
-def test_stopped_in_the_middle_of_any_stage_it_ends_with_the_same_bits(
-    whole: Run, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_stopped_in_the_middle_of_any_stage_it_ends_with_the_same_bits(whole: Run, base: Path, tmp_path: Path) -> None:
     """Every process gets one file further than the one before."""
-    move, out, writes, stops = Path.replace, tmp_path / "run", 0, 0
-
-    def stopping(source: Path, target: Path) -> Any:
-        nonlocal writes
-        result = move(source, target)
-        writes += 1
-        if writes > stops:
-            raise _Stopped
-        return result
-
-    monkeypatch.setattr(Path, "replace", stopping)
+    out = tmp_path / "run"
     recipe = rounds_recipe_from(tables(base, out))
-    while not (out / "model").exists():
-        writes = 0
-        try:
-            train_rounds(recipe, resume=(out / "config.toml").exists())
-        except _Stopped:
-            stops += 1
-    assert stops > 5
+    assert stop_at_writes(lambda resume: train_rounds(recipe, resume=resume), out) > 5
     for name in ("round-1/collect/rows.jsonl", "round-2/collect/rows.jsonl", "model/model.safetensors"):
         assert (out / name).read_bytes() == (whole.path / name).read_bytes(), name
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from stopping import timeless
 
 from hone import PPO, RLFT, load, train
 from hone.core.errors import HoneError
@@ -19,7 +20,6 @@ from hone.models.policy import Policy
 from hone.models.tiny import TinyConfig, create_tiny
 from hone.models.tokenizer import char_tokenizer
 from hone.training.online import OnlineLoop
-from hone.training.run import Run
 
 COMPACT = Face("compact")
 EASY = Bandit(arms=3, horizon=6, gaussian=Gaussian((0.0, 0.5, 1.0), noise=0.1), face=COMPACT, train=8)
@@ -60,10 +60,7 @@ def test_a_run_of_agents_goes_on_to_the_same_bits(model: Path, tmp_path: Path, m
     monkeypatch.undo()
     cut = train(str(model), task, algorithm, out=str(tmp_path / "cut"), resume=True, **options)
 
-    def timeless(run: Run) -> list[dict[str, Any]]:
-        return [{k: v for k, v in row.items() if "second" not in k} for row in run.metrics]
-
-    assert timeless(cut) == timeless(whole)
+    assert timeless(cut.metrics) == timeless(whole.metrics)
     name = "model.safetensors"
     assert (cut.model / name).read_bytes() == (whole.model / name).read_bytes()
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import tomli_w
+from stopping import stop_at_writes, timeless
 from toy import Echo, tiny_model
 
 from hone import GRPO, train
@@ -163,36 +164,11 @@ def test_all_labels_are_in_one_database_whose_arena_is_the_reports(whole: Run, t
     assert len(read_records(str(tmp_path / "pairs.jsonl"))) == len(labels)
 
 
-class _Stopped(BaseException):
-    pass
-
-
-def test_stopped_anywhere_it_ends_with_the_same_bits(
-    whole: Run, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_stopped_anywhere_it_ends_with_the_same_bits(whole: Run, base: Path, tmp_path: Path) -> None:
     """Each process puts three files more in their places than the one before it."""
-    out, writes, stops = tmp_path / "run", 0, 0
-
-    def stopping(move: Any) -> Any:
-        def moved(source: Path, target: Path) -> Any:
-            nonlocal writes
-            result = move(source, target)
-            writes += 1
-            if writes > 3 * stops:
-                raise _Stopped
-            return result
-
-        return moved
-
-    monkeypatch.setattr(Path, "rename", stopping(Path.rename))
-    monkeypatch.setattr(Path, "replace", stopping(Path.replace))
+    out = tmp_path / "run"
     made = rounds_recipe_from(recipe(base, out))
-    while not (out / "model").exists():
-        writes = 0
-        try:
-            train_rounds(made, resume=(out / "config.toml").exists())
-        except _Stopped:
-            stops += 1
+    stops = stop_at_writes(lambda resume: train_rounds(made, resume=resume), out, lambda n: 3 * n)
     assert stops > 4
     for path in whole.path.rglob("*"):
         name = path.relative_to(whole.path)
@@ -201,10 +177,6 @@ def test_stopped_anywhere_it_ends_with_the_same_bits(
         elif path.name == "metrics.jsonl":
             assert timeless(read_json_lines(out / name)) == timeless(read_json_lines(path))
     assert labels(out / "feedback.db") == labels(whole.path / "feedback.db")
-
-
-def timeless(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{k: v for k, v in row.items() if "second" not in k} for row in rows]
 
 
 def labels(db: Path) -> dict[str, Label]:

@@ -17,6 +17,7 @@ import pytest
 import toy
 import toy_rounds
 from safetensors.torch import load_file
+from stopping import stop_at_writes, timeless
 
 from hone.cli.main import call
 from hone.core.config import read_toml
@@ -64,7 +65,7 @@ def files(run: Run) -> dict[str, Any]:
         data: Any = path.read_bytes()
         if path.suffix in (".json", ".jsonl") and "second" in data.decode():
             lines = [json.loads(line) for line in data.splitlines()] if path.suffix == ".jsonl" else [json.loads(data)]
-            data = [{k: v for k, v in line.items() if "second" not in k} for line in lines]
+            data = timeless(lines)
         elif path.suffix == ".toml":
             data = data.decode().replace(str(run.path), "OUT")
         elif path.name == "optimiser.safetensors":  # the order of its header's entries is left to chance
@@ -106,38 +107,11 @@ def test_the_resolved_recipe_builds_the_same_rounds(whole: Run) -> None:
     assert Round(again, 2).seed("fit") != Round(again, 1).seed("fit") != Round(again, 1).seed()
 
 
-class _Stopped(BaseException):
-    pass
-
-
-def test_stopped_at_any_write_it_ends_with_the_same_bits(
-    whole: Run, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_stopped_at_any_write_it_ends_with_the_same_bits(whole: Run, base: Path, tmp_path: Path) -> None:
     """Each process puts one file more in its place than the one before it: the first one, then two and so on."""
-    rename, replace, out = Path.rename, Path.replace, tmp_path / "run"
-    writes = stops = 0
-
-    def stopping(move: Any) -> Any:
-        def moved(source: Path, target: Path) -> Any:
-            nonlocal writes
-            result = move(source, target)
-            writes += 1
-            if writes > stops:
-                raise _Stopped
-            return result
-
-        return moved
-
-    monkeypatch.setattr(Path, "rename", stopping(rename))
-    monkeypatch.setattr(Path, "replace", stopping(replace))
+    out = tmp_path / "run"
     made = rounds_recipe_from(recipe(base, out))
-    while not (out / "model").exists():
-        writes = 0
-        try:
-            train_rounds(made, resume=(out / "config.toml").exists())
-        except _Stopped:
-            stops += 1
-    assert stops > 8
+    assert stop_at_writes(lambda resume: train_rounds(made, resume=resume), out) > 8
     left = files(Run(out))
     assert left == files(whole)
 

@@ -24,14 +24,7 @@ def recipe_from(values: Mapping[str, Any], where: str = "recipe") -> Recipe:
     Raises:
         HoneError: a missing table, an unknown key or name, a value that is refused.
     """
-    values = dict(values)
-    for part, example in (
-        ("model", 'path = "runs/base"'),
-        ("task", 'name = "addition"'),
-        ("algorithm", 'name = "grpo"'),
-    ):
-        if not isinstance(values.get(part), Mapping):
-            raise HoneError(f"the recipe has no [{part}]", where=where, expected=f"[{part}] with {example}")
+    values = _with_tables(values, where, model="path", task='name, as "addition"', algorithm='name, as "grpo"')
     for part in ("task", "algorithm"):
         values[part] = build_named(values[part], PACKAGES[part], part, f"{where} [{part}]")
     values = _with_task(values, "ptx", where)
@@ -44,8 +37,7 @@ def reward_recipe_from(values: Mapping[str, Any], where: str = "recipe") -> Rewa
     Raises:
         HoneError: a missing table, an unknown key or name, a value that is refused.
     """
-    if not isinstance(values.get("data"), Mapping):
-        raise HoneError("the recipe has no [data]", where=where, do="give data.source, a file of comparisons")
+    values = _with_tables(values, where, data="source, a file of comparisons")
     values = _with_algorithm(values, RewardRecipe, where)
     return build(RewardRecipe if "model" in values else TinyRewardRecipe, values, where)
 
@@ -56,9 +48,7 @@ def prefer_recipe_from(values: Mapping[str, Any], where: str = "recipe") -> Pref
     Raises:
         HoneError: a missing table, an unknown key or name, a value that is refused.
     """
-    for part, do in (("data", "give data.source, a file of comparisons or thumbs"), ("model", "give model.path")):
-        if not isinstance(values.get(part), Mapping):
-            raise HoneError(f"the recipe has no [{part}]", where=where, do=do)
+    values = _with_tables(values, where, data="source, a file of comparisons or thumbs", model="path")
     return build(PreferRecipe, _with_algorithm(values, PreferRecipe, where), where)
 
 
@@ -68,9 +58,7 @@ def distill_recipe_from(values: Mapping[str, Any], where: str = "recipe") -> Dis
     Raises:
         HoneError: a missing table, an unknown key or name, a value that is refused.
     """
-    for part, do in (("data", "give data.source, a file of prompts"), ("model", "give model.path")):
-        if not isinstance(values.get(part), Mapping):
-            raise HoneError(f"the recipe has no [{part}]", where=where, do=do)
+    values = _with_tables(values, where, data="source, a file of prompts", model="path")
     if not isinstance(values.get("guidelines"), str):
         raise HoneError("there are no guidelines", where=where, do='give guidelines = "..."')
     values = _with_algorithm(_with_task(values, "data", where), DistillRecipe, where)
@@ -83,9 +71,7 @@ def fit_recipe_from(values: Mapping[str, Any], where: str = "recipe") -> FitReci
     Raises:
         HoneError: a missing table, an unknown key or name, a value that is refused.
     """
-    values = dict(values)
-    if not isinstance(values.get("data"), Mapping):
-        raise HoneError("the recipe has no [data]", where=where, do="give data.source or data.task.name")
+    values = _with_tables(values, where, data="source or data.task.name")
     values = _with_algorithm(_with_task(values, "data", where), FitRecipe, where)
     return build(SftRecipe if "model" in values else FitRecipe, values, where)
 
@@ -96,12 +82,7 @@ def attempts_recipe_from(values: Mapping[str, Any], where: str = "recipe") -> At
     Raises:
         HoneError: a missing table, an unknown key or name, a value that is refused.
     """
-    values = dict(values)
-    if isinstance(values.get("algorithm"), Mapping):
-        values["algorithm"] = build_named(
-            values["algorithm"], PACKAGES["algorithm"], "algorithm", f"{where} [algorithm]"
-        )
-    return build(AttemptsRecipe, values, where)
+    return build(AttemptsRecipe, _with_algorithm(values, AttemptsRecipe, where), where)
 
 
 def rounds_recipe_from(values: Mapping[str, Any], where: str = "recipe") -> RoundsRecipe:
@@ -110,14 +91,7 @@ def rounds_recipe_from(values: Mapping[str, Any], where: str = "recipe") -> Roun
     Raises:
         HoneError: a missing table, an unknown key or name, a value that is refused.
     """
-    values = dict(values)
-    for part, example in (
-        ("model", 'path = "runs/sft"'),
-        ("task", 'name = "reviews"'),
-        ("rounds", 'name = "rlhf"'),
-    ):
-        if not isinstance(values.get(part), Mapping):
-            raise HoneError(f"the recipe has no [{part}]", where=where, expected=f"[{part}] with {example}")
+    values = _with_tables(values, where, model="path", task='name, as "reviews"', rounds='name, as "rlhf"')
     values["task"] = build_named(values["task"], PACKAGES["task"], "task", f"{where} [task]")
     kind = class_named(values["rounds"], PACKAGES["rounds"], "rounds", f"{where} [rounds]")
     table = dict(values["rounds"])
@@ -134,6 +108,18 @@ def rounds_recipe_from(values: Mapping[str, Any], where: str = "recipe") -> Roun
         table[name] = inner.read(values.pop(name, {}), f"{where} [{name}]")
     values["rounds"] = build_named(table, PACKAGES["rounds"], "rounds", f"{where} [rounds]")
     return build(RoundsRecipe, values, where)
+
+
+def _with_tables(values: Mapping[str, Any], where: str, **keys: str) -> dict[str, Any]:
+    """The tables, among them those whose first key is named here.
+
+    Raises:
+        HoneError: one is missing.
+    """
+    for part, key in keys.items():
+        if not isinstance(values.get(part), Mapping):
+            raise HoneError(f"the recipe has no [{part}]", where=where, do=f"give {part}.{key}")
+    return dict(values)
 
 
 def _with_algorithm(values: Mapping[str, Any], recipe: type[Any], where: str) -> dict[str, Any]:
