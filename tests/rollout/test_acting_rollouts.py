@@ -152,9 +152,12 @@ def test_agents_that_never_name_an_action_are_refused() -> None:
     _, found = play(task, lambda _: "I choose red.", episodes=4)
     with pytest.raises(HoneError, match=r"100 % of 120 answers are invalid, for example 'I choose red.'.*face.pattern"):
         check_answers(found)
-    check_answers(found[:2])  # too few to tell
+    assert check_answers(found[:2]) == 60  # too few to tell
+    assert check_answers(found[2:3], before=60) == 90
+    with pytest.raises(HoneError, match="100 % of 120 answers"):
+        check_answers(found[3:], before=90)
     _, (one,) = play(task, lambda request: "ACTION=red" if len(request.prompt) > 900 else "red")
-    check_answers([*found, one])
+    assert check_answers([*found, one], before=90) == 0
 
 
 def test_the_same_seed_gives_the_same_episodes_whatever_stands_beside_them() -> None:

@@ -84,6 +84,10 @@ def test_a_pattern_that_matches_nothing_stops_the_run(model: Path, tmp_path: Pat
     mute.save(tmp_path / "mute")  # has no letters
     with pytest.raises(HoneError, match=r"100 % of 200 answers are invalid, for example '.?'"):
         train(str(tmp_path / "mute"), Bandit(face=COMPACT), RLFT(), out=str(tmp_path / "run"), steps=2, **SETTINGS)
+    # Where a step has few answers those of several steps are counted together.
+    few = Bandit(horizon=2, face=COMPACT)
+    with pytest.raises(HoneError, match=r"100 % of 1[0-9]{2} answers are invalid"):
+        train(str(tmp_path / "mute"), few, RLFT(), out=str(tmp_path / "few"), steps=60, **SETTINGS)
 
 
 def test_an_episode_longer_than_the_context_stops_the_run(model: Path, tmp_path: Path) -> None:

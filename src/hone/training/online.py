@@ -76,6 +76,7 @@ class OnlineLoop:
         self.reference = reference_of(recipe, policy) if recipe.needs_reference else None
         self.session = Session(run, policy, self.algorithm, recipe.optimiser, recipe.run)
         self._warned = False
+        self._nameless = 0
         self.ptx = PtxStream(recipe.ptx, policy, recipe.run.seed) if recipe.ptx else None
 
     @property
@@ -93,7 +94,7 @@ class OnlineLoop:
         failures = [t.failure for t in trajectories if t.failure]
         if len(failures) == len(trajectories):
             raise HoneError("every rollout of the preflight failed", got=f"{failures[0].kind}: {failures[0].reason}")
-        check_answers(trajectories)
+        self._nameless = check_answers(trajectories)
         gap = check_gap(self.policy, trajectories, self.recipe.sampling.temperature)
         if gap > gap_warning(self.recipe):
             print(f"warning: sampler and learner log-probabilities differ by up to {gap:.2g}", file=sys.stderr)
@@ -108,7 +109,7 @@ class OnlineLoop:
             if self.recipe.batch.resample:
                 metrics |= records.describe_selection(rolled, trajectories)
         self._check_failures(step, rolled, metrics["failures"])
-        check_answers(rolled)
+        self._nameless = check_answers(rolled, self._nameless)
         with timed(metrics, "score"):
             with span("rows"):
                 batch = to_batch(trajectories, self.policy.pad_id)
