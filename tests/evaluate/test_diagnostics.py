@@ -289,6 +289,15 @@ def test_borders_of_a_search_by_hand() -> None:
     assert (border[0] == 0).all() and (border[:, 0] == 0).all()
 
 
+def test_a_search_looks_while_enough_pulls_are_left() -> None:
+    """The same arm, worth 0.7, is left with ten pulls to go and kept with two."""
+    mind = search(2, 11)
+    for pulls, expected in ((1, [0.0, 1.0]), (9, [1.0, 0.0])):
+        assert mind(Tally(np.array([pulls, 0.0]), np.array([0.7, math.nan]))).tolist() == expected
+    assert mind(Tally(np.zeros(2), np.full(2, math.nan))).tolist() == [0.5, 0.5]
+    assert mind(Tally(np.array([9.0, 1.0]), np.array([0.3, 0.6]))).tolist() == [0.0, 1.0]
+
+
 def test_nobody_earns_more_than_the_search_and_it_is_greedy_all_the_same() -> None:
     world = Bandits(Gaussian("uniform01", noise=0.0), 3, split="test", horizon=20)
     which = np.arange(1000)
