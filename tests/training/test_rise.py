@@ -114,6 +114,19 @@ def test_what_is_fitted_is_the_data_so_far(whole: Run) -> None:
     assert (whole.model / "model.safetensors").exists()
 
 
+def test_where_the_last_answer_alone_is_learnt_nobody_is_asked_for_others(
+    whole: Run, base: Path, tmp_path: Path
+) -> None:
+    values = tables(base, tmp_path / "run", rounds__rounds=1, fit__data__improved="last")
+    made = train_rounds(rounds_recipe_from(values))
+    for alone, every in zip(dialogues(made, 1), dialogues(whole, 1), strict=True):
+        assert [visit.improved is None for visit in alone.visits] == [True, True, False]
+        assert alone.visits[-1] == every.visits[-1], "the same dialogue, the same answer"
+    (line,) = made.metrics
+    assert line["collect/unanswered"] == 0 and line["fit/answers"] == 6
+    assert "collect/improved_2" not in line
+
+
 def test_windows_growing_horizons_and_last_data(base: Path, tmp_path: Path) -> None:
     changed = {"task__window": 2, "rounds__turns": 1, "rounds__grow": 1, "rounds__keep": "last", "rounds__rounds": 3}
     made = train_rounds(rounds_recipe_from(tables(base, tmp_path / "run", **changed)))

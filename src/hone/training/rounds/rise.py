@@ -131,6 +131,11 @@ class Rise(Rounds):
         """Collect, fit."""
         return [Stage("collect", lambda out: self._collect(at, out)), Stage("fit", lambda out: self._fit(at, out))]
 
+    @property
+    def _asked(self) -> slice:
+        """The turns of a dialogue at which the improver is asked: those whose improved answers are learnt."""
+        return slice(-1, None) if self.fit.data.improved == "last" else slice(None)
+
     def turns_of(self, at: Round) -> int:
         """Attempts in a dialogue of a round."""
         most = int(at.recipe.task.turns)
@@ -164,15 +169,16 @@ class Rise(Rounds):
 
         rows = in_parts(out, asked, make, size=self.part, title="dialogues")
         graded, failed = (sum(row.get(name, 0) for row in rows) for name in ("graded_improved", "failed_improved"))
-        return _measures([Dialogue.of(row) for row in rows]) | {"failed_improved": failed / max(graded, 1)}
+        return _measures([Dialogue.of(row) for row in rows], self._asked) | {"failed_improved": failed / max(graded, 1)}
 
     def _improved(self, at: Round, task: Retry, played: Sequence[Trajectory], desk: Desk) -> list[Record]:
         """The dialogues of trajectories, with the improver's answer at every place, and how many were graded."""
         visits = [_visits(task, trajectory) for trajectory in played]
         places = [
-            _places(task, trajectory, own, at.seed("improve")) for trajectory, own in zip(played, visits, strict=True)
+            _places(task, trajectory, own, at.seed("improve"))[self._asked]
+            for trajectory, own in zip(played, visits, strict=True)
         ]
-        answers = iter(self.improver.improve([place for there in places for place in there], desk))
+        given = iter(self.improver.improve([place for there in places for place in there], desk))
         self._check_failures(at, "the improver's", [outcome for _, outcome in desk.graded])
         graded = Counter(place.noise for place, _ in desk.graded)
         failed = Counter(place.noise for place, outcome in desk.graded if isinstance(outcome, Failed))
@@ -180,7 +186,7 @@ class Rise(Rounds):
             Dialogue(
                 trajectory.episode,
                 at.number,
-                tuple(replace(visit, improved=next(answers)) for visit in own),
+                (*own[: len(own) - len(there)], *(replace(v, improved=next(given)) for v in own[self._asked])),
             ).plain()
             | {
                 "graded_improved": sum(graded[place.noise] for place in there),
@@ -260,7 +266,7 @@ def _places(task: Retry, trajectory: Trajectory, visits: Sequence[Visit], seed: 
     return found
 
 
-def _measures(dialogues: Sequence[Dialogue]) -> dict[str, float]:
+def _measures(dialogues: Sequence[Dialogue], asked: slice) -> dict[str, float]:
     """Mean reward of the policy and of the improver by turn, and how often nobody graded or answered."""
     measures: dict[str, float] = {"dialogues": len(dialogues)}
     visits = [visit for dialogue in dialogues for visit in dialogue.visits]
@@ -273,5 +279,6 @@ def _measures(dialogues: Sequence[Dialogue]) -> dict[str, float]:
         if better:
             measures[f"improved_{turn + 1}"] = sum(better) / len(better)
     measures["failed"] = sum(visit.own.reward is None for visit in visits) / max(len(visits), 1)
-    measures["unanswered"] = sum(visit.improved is None for visit in visits) / max(len(visits), 1)
+    places = [visit for dialogue in dialogues for visit in dialogue.visits[asked]]
+    measures["unanswered"] = sum(visit.improved is None for visit in places) / max(len(places), 1)
     return measures
