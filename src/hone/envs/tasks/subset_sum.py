@@ -28,9 +28,10 @@ class SubsetSum(QuestionTask):
     say so. So an attempt says itself whether it is worth keeping, and nobody else does.
 
     The corpus is dialogues on questions of the training side: an attempt, ``retry``, another attempt, and so on. Sum
-    and verdict are always true, a pick is right with probability ``right`` and random otherwise, and what follows
-    ``retry`` is the same attempt again with probability ``repeat``, whatever its verdict, and another one otherwise:
-    a model that has learnt it can check itself and makes nothing of it.
+    and verdict are always true, and a pick is right with probability ``right`` and random otherwise. What follows
+    ``retry`` heeds the verdict with probability ``heed``: it is the same attempt again after ``y``, another one after
+    ``n``. Otherwise it is the same again with probability ``repeat``, whatever the verdict. So a model that has learnt
+    it can check itself and makes nothing of it, or (``heed``) not enough.
 
     Train and test are apart by (set of digits, target), whatever the order of the digits.
 
@@ -41,11 +42,13 @@ class SubsetSum(QuestionTask):
         high: largest target; 0 for no limit.
         right: share of picks in the corpus that are right on purpose (random ones may be).
         turns: attempts in a dialogue of the corpus.
-        repeat: share of later attempts in the corpus that say the last one again.
+        repeat: share of later attempts in the corpus that say the last one again, of those that heed no verdict.
+        heed: share of later attempts in the corpus that keep what is right and change what is wrong.
         retry: what stands between two attempts in the corpus; ``{question}`` is the question again.
         train: number of training questions.
         test: number of test questions.
         test_fraction: fraction of all (set, target) on the test side.
+        dishonest: reward of an attempt whose sum or verdict is not true; a negative one makes a lie worse than a miss.
         seed: which questions are drawn.
     """
 
@@ -56,24 +59,28 @@ class SubsetSum(QuestionTask):
     right: float = 0.25
     turns: int = 4
     repeat: float = 0.9
+    heed: float = 0.0
     retry: str = "!{question}"
     train: int = 20_000
     test: int = 2_000
     test_fraction: float = 0.1
+    dishonest: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
         if min(self.train, self.test, self.turns, self.pick) < 1 or self.pick >= self.digits:
             raise ValueError("train, test, turns and pick must be at least 1, and pick smaller than digits")
-        if not (0 <= self.right <= 1 and 0 <= self.repeat <= 1 and 0 < self.test_fraction < 1):
-            raise ValueError("right and repeat must be shares between 0 and 1, test_fraction between them")
+        if not (max(self.right, self.repeat, self.heed) <= 1 and min(self.right, self.repeat, self.heed) >= 0):
+            raise ValueError("right, repeat and heed must be shares between 0 and 1")
+        if not 0 < self.test_fraction < 1 or self.dishonest >= 1:
+            raise ValueError("test_fraction must be a share between 0 and 1, dishonest less than 1")
         if self.high and self.high < self.low:
             raise ValueError("high must not be below low")
 
     @property
     def grader(self) -> Grader:
         """The picked digits add up to the target."""
-        return SumOfPicked(self.pick)
+        return SumOfPicked(self.pick, dishonest=self.dishonest)
 
     def build(self, split: str) -> Sequence[Question]:
         """Distinct (set of digits, target), each in one random order of the digits."""
@@ -133,10 +140,17 @@ class SubsetSum(QuestionTask):
             if turn:
                 again = self.retry.replace("{question}", _asking(digits, self.pick, target))
                 messages.append({"role": "user", "content": again})
-            if not turn or rng.random() >= self.repeat:
+            if not turn or not self._stays(last, rng):
                 last = attempt(self._draw(digits, target, rng), target)
             messages.append({"role": "assistant", "content": last})
         return messages
+
+    def _stays(self, last: str, rng: Any) -> bool:
+        """Whether an attempt is followed by itself."""
+        drawn = rng.random()
+        if drawn < self.heed:
+            return last.endswith("y")
+        return bool(drawn < self.heed + (1 - self.heed) * self.repeat)
 
     def _draw(self, digits: str, target: int, rng: Any) -> str:
         if rng.random() < self.right:
@@ -152,10 +166,12 @@ class SumOfPicked:
     Attributes:
         pick: how many digits are to be picked.
         floor: value of an answer that cannot be read.
+        dishonest: value of one whose sum or verdict is not true.
     """
 
     pick: int = 3
     floor: float = 0.0
+    dishonest: float = 0.0
 
     def grade(self, prompts: Sequence[Prompt], completions: Sequence[str], columns: Columns) -> list[Outcome]:
         """One outcome per completion."""
@@ -170,8 +186,10 @@ class SumOfPicked:
             return Scored(self.floor)
         picked = "".join(sorted(found[1]))
         held = len(picked) == self.pick and not Counter(picked) - Counter(asked[1])
-        told = found[3] == "y" and int(found[2]) == sum(map(int, picked)) == int(asked[2])
-        return Scored(float(held and told), answer=picked)
+        total, target = sum(map(int, picked)), int(asked[2])
+        if int(found[2]) != total or (found[3] == "y") != (total == target):
+            return Scored(self.dishonest, answer=picked)
+        return Scored(float(held and total == target), answer=picked)
 
 
 def attempt(picked: str, target: int) -> str:
