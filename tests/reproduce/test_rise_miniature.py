@@ -14,7 +14,6 @@ from hone.reproduce import _rise as runs
 from hone.reproduce import rise
 from hone.rollout.improvers.best_of import BestOf
 from hone.rollout.improvers.solver import Solver
-from hone.training.run import Run
 
 
 def evaluation(*questions: str) -> TurnEvaluation:
@@ -42,10 +41,13 @@ def test_the_whole_in_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     for name, value in {
         "VARIANTS": variants,
         "STAR": replace(little, turns=1, improver=Solver(), algorithm=NLL(), criterion="success"),
-        "ABLATIONS": {"window 1": replace(little, rounds=1, window=1)},
+        "ABLATIONS": {"window 1": replace(little, window=1)},
+        "TASK": replace(runs.TASK, train=64, test=8),
+        "SHIFTED": replace(runs.SHIFTED, train=64, test=8),
         "ROUNDS": 2,
-        "QUESTIONS": 12,
-        "FEWER": 6,
+        "ABLATED_ROUNDS": 1,
+        "QUESTIONS": 8,
+        "FEWER": 4,
         "BASE_STEPS": 2,
         "BOOST_STEPS": 1,
         "GRPO_STEPS": 1,
@@ -53,6 +55,8 @@ def test_the_whole_in_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         "GRPO_SAMPLES": 2,
     }.items():
         monkeypatch.setattr(runs, name, value)
+    reported: list[Path] = []
+    monkeypatch.setattr(rise, "write_report", reported.append)
     made = rise.reproduce(tmp_path, [0])
     names = [check.name for check in made.checks]
     assert len(names) == 12 and sum(name.startswith("distillation") for name in names) == 6
@@ -61,12 +65,17 @@ def test_the_whole_in_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     ours, boost = arms[runs.SELF], arms["boost"]
     gain = (ours["m1@t5"] - ours["m1@t1"]) - (boost["m1@t5"] - boost["m1@t1"])
     assert values[f"{runs.SELF}: (m1@t5 − m1@t1) − the boosted base's"] == pytest.approx(gain)
-    assert made.summary["held_out_questions"] == 12
+    assert made.summary["held_out_questions"] == 8
     assert set(arms) == {*rise.ARMS, "Self-Refine"}
-    assert list(rise._ablations(tmp_path, 0)) == ["window 1"]
+    assert list(rise._ablations(tmp_path, 0)) == ["as above", "window 1"]
     assert [len(rounds) for rounds in made.summary["rounds"].values()] == [2, 2]
-    first = (tmp_path / "base" / "metrics.jsonl").stat().st_mtime_ns
-    assert Run(tmp_path / runs.SELF).model.exists()
-    again = rise.reproduce(tmp_path, [0])
-    assert again.summary == made.summary, "stages that are finished are used as they are"
-    assert (tmp_path / "base" / "metrics.jsonl").stat().st_mtime_ns == first
+    assert reported == [tmp_path / runs.SELF]
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("metrics.jsonl")}
+    assert tmp_path / runs.TAUGHT / "round-2" / "fit" / "metrics.jsonl" in before
+    evaluated: list[Path] = []
+    monkeypatch.setattr(runs, "evaluate", lambda run, *_, **__: evaluated.append(run.path) or evaluation("00111"))
+    rise._one(tmp_path, 0)
+    assert tmp_path / "star" in evaluated
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("metrics.jsonl")}, (
+        "stages that are finished are used as they are"
+    )

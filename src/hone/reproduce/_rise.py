@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from hone.algorithms.grpo import GRPO
 from hone.algorithms.nll import NLL
@@ -32,13 +32,14 @@ from hone.training.rounds.rise import Rise
 from hone.training.run import Run
 from hone.training.stages import stage
 
-CORPUS = SubsetSum(pick=2, turns=2, repeat=0.5)
-TASK = SubsetSum(pick=2, low=5, high=13, test=1000)
-SHIFTED = SubsetSum(pick=2, low=14, test=600)
+CORPUS = SubsetSum(pick=2, turns=2, repeat=0.5, heed=0.35)
+TASK = SubsetSum(pick=2, low=5, high=13, train=8000, test=1000, dishonest=-1.0)
+SHIFTED = replace(TASK, low=14, high=0, test=600)
 TURNS, WINDOW, SAMPLING = 5, 2, Sampling(max_tokens=10)
-ROUNDS, PROMPTS, LEARNT_TURNS, SAMPLES = 5, 640, 3, 4
+ROUNDS, PROMPTS, SAMPLES = 3, 500, 2
+PASSES, ROWS, LR, TAU, MOST = 4, 32, 2e-3, 0.3, 5.0
 QUESTIONS, FEWER = 1000, 400
-BASE_STEPS, BOOST_STEPS = 330, 60
+BASE_STEPS, BOOST_STEPS = 340, 40
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class Variant:
     Attributes:
         improver: who gives the better answers.
         criterion: which of them are learnt.
+        improved: at every turn or at the last.
+        own: the policy's own attempts are learnt too.
         algorithm: how.
         window: attempts in view.
         turns: attempts in a dialogue.
@@ -57,36 +60,44 @@ class Variant:
 
     improver: Any = field(default_factory=lambda: BestOf(SAMPLES, ties="held"))
     criterion: Criterion = "best"
-    algorithm: Any = field(default_factory=lambda: RWR(temperature=0.5, most=3.0))
+    improved: Literal["every", "last"] = "every"
+    own: bool = True
+    algorithm: Any = field(default_factory=lambda: RWR(TAU, most=MOST))
     window: int = WINDOW
-    turns: int = LEARNT_TURNS
+    turns: int = 3
     prompts: int = PROMPTS
     rounds: int = ROUNDS
-
-
-SELF, TAUGHT = "self-distillation", "distillation"
-VARIANTS = {SELF: Variant(), TAUGHT: Variant(improver=Solver())}
-STAR = Variant(criterion="success", algorithm=NLL(), turns=1, prompts=PROMPTS * LEARNT_TURNS)
-ABLATIONS = {
-    "as above": Variant(rounds=2),
-    "centring none": Variant(rounds=2, algorithm=RWR(temperature=0.5, most=3.0, centring="none")),
-    "criterion success": Variant(rounds=2, criterion="success"),
-    "criterion all": Variant(rounds=2, criterion="all"),
-    "ties: the first": Variant(rounds=2, improver=BestOf(SAMPLES)),
-    "best of 2": Variant(rounds=2, improver=BestOf(2, ties="held")),
-    "window 1": Variant(rounds=2, window=1),
-    "window 3": Variant(rounds=2, window=3),
-}
 
 
 def answers(variant: Variant) -> int:
     """How many answers the policy samples in a variant's rounds."""
     more = variant.improver.samples if isinstance(variant.improver, BestOf) else 0
-    return variant.rounds * variant.prompts * variant.turns * (1 + more)
+    places = variant.turns if variant.improved == "every" else 1
+    return variant.rounds * variant.prompts * (variant.turns + more * places)
 
 
+SELF, TAUGHT = "self-distillation", "distillation"
+VARIANTS = {SELF: Variant(), TAUGHT: Variant(improver=Solver())}
+STAR = Variant(
+    improver=BestOf(4),
+    criterion="success",
+    algorithm=NLL(),
+    turns=1,
+    prompts=answers(VARIANTS[SELF]) // (ROUNDS * 5),
+)
+ABLATED_ROUNDS = 2
+ABLATIONS = {
+    "centring none": Variant(algorithm=RWR(TAU, most=MOST, centring="none")),
+    "criterion success": Variant(criterion="success"),
+    "criterion all": Variant(criterion="all"),
+    "best of 6": Variant(improver=BestOf(6, ties="held")),
+    "improved answers only": Variant(own=False),
+    "improved: the last turn": Variant(improved="last"),
+    "window 1": Variant(window=1),
+    "window 3": Variant(window=3),
+}
 GRPO_PROMPTS, GRPO_SAMPLES = 32, 8
-GRPO_STEPS = answers(VARIANTS[SELF]) // (GRPO_PROMPTS * GRPO_SAMPLES * LEARNT_TURNS)
+GRPO_STEPS = answers(VARIANTS[SELF]) // (GRPO_PROMPTS * GRPO_SAMPLES * Variant.turns)
 
 
 def retry(of: SubsetSum, window: int = WINDOW, **options: Any) -> Retry:
@@ -95,7 +106,7 @@ def retry(of: SubsetSum, window: int = WINDOW, **options: Any) -> Retry:
 
 
 def base(out: Path, seed: int) -> Run:
-    """A model that adds and judges, picks at random and repeats itself half of the time, whatever its verdict."""
+    """A model that adds and judges, picks badly, and heeds its own verdict in one later attempt of three."""
     return fit_stage(
         FitRecipe(
             DataConfig(task=CORPUS, examples=60 * BASE_STEPS),
@@ -108,8 +119,8 @@ def base(out: Path, seed: int) -> Run:
 
 
 def boost(out: Path, start: Run, seed: int) -> Run:
-    """Fine-tuned on dialogues in which most picks are right: the paper's boost, here to about one in three."""
-    task = replace(CORPUS, right=0.6, low=TASK.low, high=TASK.high)
+    """Fine-tuned on dialogues about targets in the range, with a few more right picks: the paper's boost."""
+    task = replace(CORPUS, right=0.3, low=TASK.low, high=TASK.high)
     return fit_stage(
         FitRecipe(
             DataConfig(task=task, examples=128 * BOOST_STEPS),
@@ -130,16 +141,18 @@ def rise(out: Path, start: Run, seed: int, variant: Variant) -> Run:
         turns=variant.turns,
         improver=variant.improver,
         sampling=SAMPLING,
-        passes=2,
+        passes=PASSES,
     )
     kind = replaced(
         kind,
         {
-            "fit.rows": max(32 * variant.prompts // PROMPTS, 1),
+            "fit.rows": ROWS,
             "fit.data.criterion": variant.criterion,
+            "fit.data.improved": variant.improved,
+            "fit.data.own": variant.own,
             "fit.data.after_correct": "keep",
             "fit.algorithm": variant.algorithm,
-            "fit.optimiser": OptimiserConfig(lr=2e-3, warmup=5, schedule="linear"),
+            "fit.optimiser": OptimiserConfig(lr=LR, warmup=5, schedule="linear"),
         },
     )
     recipe = RoundsRecipe(ModelConfig(str(start.model)), retry(TASK, variant.window), kind, RoundsRun(str(out), seed))
@@ -152,25 +165,31 @@ def round_of(run: Run, number: int) -> Run:
 
 
 def single_turn(out: Path, start: Run, seed: int, rounds: Run) -> Run:
-    """Reward-weighted regression on the first turns of what a run has collected: the same data without the turns."""
+    """Reward-weighted regression on all that a run has collected, as answers to the bare question: no turns."""
     source = out.parent / f"{out.name}.jsonl"
     logged = [
         Dialogue.of(line)
         for number in range(1, ROUNDS + 1)
         for line in read_json_lines(rounds.path / f"round-{number}" / "collect" / "rows.jsonl")
     ]
-    write_json_lines(source, (replace(dialogue, visits=dialogue.visits[:1]).plain() for dialogue in logged))
-    data = AttemptsConfig(criterion="best", source=str(source))
-    steps = math.ceil(2 * len(load_examples(data)[0]) / 32)
+    write_json_lines(source, (bare.plain() for dialogue in logged for bare in _bare(dialogue)))
+    data = AttemptsConfig(criterion="best", own=True, source=str(source))
+    steps = math.ceil(PASSES * len(load_examples(data)[0]) / ROWS)
     recipe = AttemptsRecipe(
         data,
         ModelConfig(str(start.model)),
-        RWR(temperature=0.5, most=3.0),
-        rows=32,
-        optimiser=OptimiserConfig(lr=1e-3, warmup=5, schedule="linear"),
+        RWR(TAU, most=MOST),
+        rows=ROWS,
+        optimiser=OptimiserConfig(lr=LR, warmup=5, schedule="linear"),
         run=RunConfig(out=str(out), steps=steps, seed=seed, save_every=steps),
     )
     return stage(str(out), steps, lambda _, resume: fit_attempts(recipe, resume=resume))
+
+
+def _bare(dialogue: Dialogue) -> list[Dialogue]:
+    """Every turn of a dialogue as if it had been the first."""
+    context = dialogue.visits[0].context
+    return [replace(dialogue, visits=(replace(visit, context=context),)) for visit in dialogue.visits]
 
 
 def grpo(out: Path, start: Run, seed: int) -> Run:
@@ -178,7 +197,7 @@ def grpo(out: Path, start: Run, seed: int) -> Run:
     return online_stage(
         Recipe(
             ModelConfig(str(start.model)),
-            replace(retry(TASK), turns=LEARNT_TURNS),
+            replace(retry(TASK), turns=Variant.turns),
             GRPO(),
             SAMPLING,
             BatchConfig(prompts=GRPO_PROMPTS, samples=GRPO_SAMPLES, updates=2),

@@ -1,13 +1,14 @@
 """RISE in miniature: does a model learn to answer better after its own attempts, and is it the turns that do it?
 
 A tiny model picks digits that are to add up to a target, adds them and says whether they do. It checks itself well and
-makes nothing of it: asked again, it repeats itself or picks anew, whatever its verdict. Rounds of RISE teach it to keep
-what is right and to change what is wrong, from the best of its own answers or from an exact solver.
+makes little of it: asked again, it mostly repeats itself or picks anew, whatever its verdict. Rounds of RISE teach it
+to keep what is right and to change what is wrong, from the best of its own answers or from an exact solver.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,11 @@ NOTES = (
     f"{SEQUENCE} is the majority over the {TURNS} turns of one run, {PARALLEL} that over {TURNS} parallel answers: "
     "equal compute. Their difference is what turns are worth; the difference to one answer is the flattering one.",
     "The controls begin at the same boosted model. STaR samples as many answers, one turn each, and imitates the right "
-    "ones; single-turn RWR learns the first turns of what self-distillation collected; GRPO plays the same retry "
-    "environment with as many answers and rewards a run's right attempts.",
+    "ones; single-turn RWR learns all that self-distillation has collected, as answers to the bare question; GRPO "
+    "plays the same retry environment with as many answers and rewards a run's right attempts.",
+    "To all of them a right attempt is worth 1, a wrong one that says so 0, one whose sum or verdict is untrue −1. "
+    "That about one later attempt in three heeds its verdict is planted in the base's corpus: a base that never does "
+    "so learns to answer faster than to correct itself. What it is worth by itself is seen in the boosted base.",
 )
 
 
@@ -111,8 +115,10 @@ def _one(out: Path, seed: int) -> dict[str, Any]:
 
 def _ablations(out: Path, seed: int) -> dict[str, TurnEvaluation]:
     boosted = Run(out / "boost")
-    found = {}
+    as_above = runs.round_of(Run(out / SELF), runs.ABLATED_ROUNDS)
+    found = {"as above": runs.evaluate(as_above, seed, runs.FEWER)}
     for name, variant in runs.ABLATIONS.items():
+        variant = replace(variant, rounds=runs.ABLATED_ROUNDS)
         run = runs.rise(out / "ablations" / name.replace(" ", "-").replace(":", ""), boosted, seed, variant)
         task = runs.retry(runs.TASK, variant.window)
         found[name] = runs.evaluate(run, seed, runs.FEWER, task=task)
@@ -194,7 +200,9 @@ def _tables(summary: Mapping[str, Any], measures: Mapping[str, Sequence[float]])
             for name, rounds in summary["rounds"].items()
             for number, found in enumerate(rounds, start=1)
         ],
-        "Ablations, after two rounds": [_row(name, found, names) for name, found in summary["ablations"].items()],
+        f"Ablations, after {runs.ABLATED_ROUNDS} rounds": [
+            _row(name, found, names) for name, found in summary["ablations"].items()
+        ],
         "Seeds": seed_table(summary["seeds"], measures),
     }
     return {name: rows for name, rows in tables.items() if rows}
