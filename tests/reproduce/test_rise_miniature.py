@@ -14,6 +14,7 @@ from hone.reproduce import _rise as runs
 from hone.reproduce import rise
 from hone.rollout.improvers.best_of import BestOf
 from hone.rollout.improvers.solver import Solver
+from hone.training.run import Run
 
 
 def evaluation(*questions: str) -> TurnEvaluation:
@@ -73,7 +74,12 @@ def test_the_whole_in_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("metrics.jsonl")}
     assert tmp_path / runs.TAUGHT / "round-2" / "fit" / "metrics.jsonl" in before
     evaluated: list[Path] = []
-    monkeypatch.setattr(runs, "evaluate", lambda run, *_, **__: evaluated.append(run.path) or evaluation("00111"))
+
+    def evaluate(run: Run, *_: object, **__: object) -> TurnEvaluation:
+        evaluated.append(run.path)
+        return evaluation("00111")
+
+    monkeypatch.setattr(runs, "evaluate", evaluate)
     rise._one(tmp_path, 0)
     assert tmp_path / "star" in evaluated
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("metrics.jsonl")}, (
