@@ -1,8 +1,7 @@
 """The ground of both RLHF reproductions: a policy that writes reviews, a reward model, and a hidden judge of both.
 
-A small model is pretrained on text of three kinds and fine-tuned on reviews, with a tenth of such text beside them so
-that fine-tuning does not forget it before a policy can. A noisy person ranks reviews, and the reward model that learns
-from these rankings is all that a policy is trained on. What a policy is worth is what the judge of
+A small model is pretrained on text of three kinds and fine-tuned on reviews. A noisy person ranks reviews, and the reward
+model that learns from these rankings is all that a policy is trained on. What a policy is worth is what the judge of
 :mod:`hone.envs.review_judge`, whom no stage saw without noise, thinks of its answers to held-out prompts.
 """
 
@@ -45,8 +44,6 @@ from hone.training.run import Run
 TASK = Reviews()
 SAMPLING = Sampling(max_tokens=32)
 TEXTS, ANSWERS, PASSES, ROWS = 20000, 4, 6, 16
-KEPT = 0.1
-"""Share of pretraining text in the fine-tuning corpus, as in InstructGPT (Ouyang et al. 2022, appendix C)."""
 BATCH = BatchConfig(prompts=96, samples=1, epochs=2, updates=2)
 END = -3.0
 """The reward of an answer that does not end, below the worst that does."""
@@ -101,8 +98,16 @@ def pretraining_text(count: int, seed: int, name: str = "train") -> list[str]:
     return lines
 
 
-def ground(out: Path, seed: int, ranked: int) -> Ground:
-    """Pretrain, fine-tune and learn the reward from so many ranked prompts, unless that is done."""
+def ground(out: Path, seed: int, ranked: int, kept: float = 0.0) -> Ground:
+    """Pretrain, fine-tune and learn the reward, unless that is done.
+
+    Args:
+        out: the seed's folder.
+        seed: root of all randomness.
+        ranked: prompts whose answers the person ranks.
+        kept: share of pretraining text in the fine-tuning corpus, so that fine-tuning does not forget it before a policy
+            can; a tenth in InstructGPT (Ouyang et al. 2022, appendix C).
+    """
     text = rows_file(out / "data" / "text.jsonl", [{"text": line} for line in pretraining_text(TEXTS, seed)])
     base = fit_stage(
         FitRecipe(
@@ -114,13 +119,9 @@ def ground(out: Path, seed: int, ranked: int) -> Ground:
             run=RunConfig(out=str(out / "base"), steps=400, seed=seed, save_every=400),
         )
     )
-    kept = round(KEPT * TEXTS)
-    reviews = [{"prompt": prompt, "completion": review} for prompt, review in TASK.corpus(TEXTS - kept, seed)]
-    lines = [{"text": line} for line in pretraining_text(kept, seed, "fine-tuning")]
-    tuning = rows_file(out / "data" / "fine-tuning.jsonl", reviews + lines)
     sft = fit_stage(
         FitRecipe(
-            DataConfig(source=tuning),
+            _fine_tuning(out / "data" / "fine-tuning.jsonl", seed, kept),
             model=ModelConfig(str(base.model)),
             optimiser=OptimiserConfig(lr=1e-3, warmup=20, schedule="linear"),
             run=RunConfig(out=str(out / "sft"), steps=300, seed=seed + 1000, save_every=300),
@@ -138,6 +139,16 @@ def ground(out: Path, seed: int, ranked: int) -> Ground:
         )
     )
     return Ground(out, seed, ranked, sft, reward)
+
+
+def _fine_tuning(path: Path, seed: int, kept: float) -> DataConfig:
+    if not kept:
+        return DataConfig(task=TASK, examples=TEXTS)
+    lines = round(kept * TEXTS)
+    reviews = [{"prompt": prompt, "completion": review} for prompt, review in TASK.corpus(TEXTS - lines, seed)]
+    return DataConfig(
+        source=rows_file(path, [*reviews, *({"text": line} for line in pretraining_text(lines, seed, "fine-tuning"))])
+    )
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ from hone.training.recipe import BatchConfig
 from hone.training.run import Run
 
 RANKED, STEPS, BEST, LINES = 500, 20, 16, 1000
+KEPT = 0.1
 WEAK, MAIN, DIVERSE, PTX = "PPO, β = 0.15", "PPO, β = 0.5", "PPO, β = 1", "PPO-ptx, β = 0.5"
 DIRECT = ("DPO, β = 0.5", "KTO, β = 0.5")
 ON_POLICY = BatchConfig(prompts=96, samples=1)
@@ -119,7 +120,7 @@ def _checks(arms: Mapping[str, Mapping[str, float]], found: Sequence[Mapping[str
 
 
 def _one(out: Path, seed: int) -> dict[str, Any]:
-    begun = ground(out, seed, RANKED)
+    begun = ground(out, seed, RANKED, KEPT)
     lines = pretraining_text(LINES, seed, "held out")
     first, usual = answers(begun, begun.sft), perplexity(policy_of(begun.sft), lines)
     runs, rounds = _policies(begun), online_rounds(begun)
