@@ -1,8 +1,8 @@
 """The ground of both RLHF reproductions: a policy that writes reviews, a reward model, and a hidden judge of both.
 
-A small model is pretrained on text of three kinds and fine-tuned on reviews. A noisy person ranks reviews, and the reward
-model that learns from these rankings is all that a policy is trained on. What a policy is worth is what the judge of
-:mod:`hone.envs.review_judge`, whom no stage saw without noise, thinks of its answers to held-out prompts.
+A small model is pretrained on text of three kinds and fine-tuned on reviews. A noisy person ranks reviews, and the
+reward model that learns from these rankings is all that a policy is trained on. What a policy is worth is what the
+judge of :mod:`hone.envs.review_judge`, whom no stage saw without noise, thinks of its answers to held-out prompts.
 """
 
 from __future__ import annotations
@@ -105,8 +105,8 @@ def ground(out: Path, seed: int, ranked: int, kept: float = 0.0) -> Ground:
         out: the seed's folder.
         seed: root of all randomness.
         ranked: prompts whose answers the person ranks.
-        kept: share of pretraining text in the fine-tuning corpus, so that fine-tuning does not forget it before a policy
-            can; a tenth in InstructGPT (Ouyang et al. 2022, appendix C).
+        kept: share of pretraining text in the fine-tuning corpus, so that fine-tuning does not forget it before a
+            policy can; a tenth in InstructGPT (Ouyang et al. 2022, appendix C).
     """
     text = rows_file(out / "data" / "text.jsonl", [{"text": line} for line in pretraining_text(TEXTS, seed)])
     base = fit_stage(

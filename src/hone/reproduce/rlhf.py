@@ -54,7 +54,8 @@ NOTES = (
     "Distinct is the number of different texts among the answers, as a share of SFT's. A policy that found one good "
     "review for every prompt would win nearly always and have a handful.",
     "The pretraining text is sums, menus and reviews that answer nobody, none of which is rewarded. Its perplexity "
-    "says what of the language is lost on the way; PPO-ptx adds the loss of such text to every update.",
+    "says what of the language is lost on the way; PPO-ptx adds the loss of such text to every update. A share of "
+    f"{KEPT:.0%} of the fine-tuning corpus is such text, so that the first policy still knows it.",
     f"The rounds are iterated RLHF: {ROUNDS} times {PROMPTS} new prompts, {ANSWERS} answers of the current policy "
     "each, compared by the noisy person; a new reward model on all rounds' comparisons; a few steps of PPO. Ratings "
     "are of held-out prompts: every two policies meet once on each, before the same noisy person.",
