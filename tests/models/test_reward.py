@@ -13,7 +13,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification
 
 from hone.core.errors import HoneError
-from hone.models.config import LoraConfig, ModelConfig
+from hone.data.rows import Row, pad_rows
+from hone.models.config import Layout, LoraConfig, ModelConfig
 from hone.models.reading import quiet
 from hone.models.reward import HEAD, RewardModel
 from hone.models.reward_files import load_reward, reward_of
@@ -54,6 +55,32 @@ def test_scores_are_those_of_transformers(architecture: str, tmp_path: Path) -> 
     assert load_reward(tmp_path / "policy", head_seed=1).scores(PROMPTS, ANSWERS) == pytest.approx(scores, abs=1e-5)
     again = load_reward(tmp_path / "reward")
     assert again.rewards(PROMPTS, ANSWERS) == pytest.approx(model.rewards(PROMPTS, ANSWERS), abs=1e-5)
+
+
+@pytest.mark.parametrize("adapter", [None, LoraConfig(rank=2)])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_layouts_change_neither_scores_nor_their_gradient(
+    architecture: str, adapter: LoraConfig | None, tmp_path: Path
+) -> None:
+    tiny(architecture).save(tmp_path / "policy")
+    model = load_reward(ModelConfig(str(tmp_path / "policy"), lora=adapter), head_seed=1)
+    rows = [model.encode(p, a) for p in ("ab=", "a b=") for a in ANSWERS]  # four answers share a beginning
+    batch = pad_rows([Row(tuple(row), (False,) * len(row)) for row in rows], model.pad_id)
+    layouts: tuple[Layout, ...] = ("padded", "packed", "tree", "auto")
+    found: dict[str, list[torch.Tensor]] = {}
+    for layout in layouts:
+        for _, p in model.trainable():
+            p.grad = None
+        score_B = model.score(batch, layout=layout).need("row_score")
+        torch.autograd.backward(score_B.square().sum())
+        found[layout] = [score_B, *(p.grad.clone() for _, p in model.trainable() if p.grad is not None)]
+    assert float(found["padded"][0].detach().std()) > 0.01
+    assert any(bool(grad.any()) for grad in found["padded"][1:])
+    for layout in layouts[1:]:
+        assert len(found[layout]) == len(found["padded"])
+        for got, want in zip(found[layout], found["padded"], strict=True):
+            torch.testing.assert_close(got, want, atol=1e-4, rtol=1e-4)
+    assert model.skips_padding("tree") and not model.skips_padding("padded")
 
 
 def test_the_score_is_the_head_on_the_end_token_after_the_answer() -> None:

@@ -68,3 +68,32 @@ def test_what_another_server_took_back_is_open_here_once_it_is_posted_again(tmp_
     assert not here.has_answered("ann", label.item) and here.next("ann", "compare")[1:] == (0, 5)
     here.store.close()
     there.store.close()
+
+
+def test_an_undo_here_sees_what_another_server_took_back(tmp_path: Path) -> None:
+    here, there = desk_at(tmp_path, overlap=0.0), desk_at(tmp_path, overlap=0.0)
+    for annotator in ("ann", "bob"):
+        here.add(says(here.next(annotator, "compare")[0], annotator, f"label-{annotator}"))
+    there.undo("ann")
+    here.undo("bob")
+    assert [here.next(annotator, "compare")[1:] for annotator in ("ann", "bob")] == [(0, 5), (0, 5)]
+    here.store.close()
+    there.store.close()
+
+
+def test_a_label_taken_back_while_it_is_stored_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = desk_at(tmp_path, overlap=1.0)
+    label = says(desk.next("ann", "compare")[0], "ann", "label-0")
+    stored = desk.store.add
+
+    def then_undone(entry: Entry) -> bool:
+        new = stored(entry)
+        assert desk.undo("ann") is not None
+        return new
+
+    monkeypatch.setattr(desk.store, "add", then_undone)
+    assert desk.add(label)
+    assert not desk.has_answered("ann", label.item)
+    assert desk.last("ann") == ""
+    assert desk.next("ann", "compare")[1:] == (0, 5)
+    desk.store.close()

@@ -43,6 +43,7 @@ class Desk:
     def __init__(self, store: FeedbackStore, questions: Questions, runs: Path) -> None:
         self.store, self.questions, self.runs = store, questions, runs
         self._answered: dict[str, Answered] = {}
+        self._undone = 0
         self._last: dict[str, str] = {}
         self._anybodys = Answered(questions, store.answered())
         self._lock = threading.Lock()
@@ -77,10 +78,11 @@ class Desk:
 
     def add(self, entry: Entry) -> bool:
         """Store a label; whether it was new."""
-        new, annotator, item = self.store.add(entry), entry.label.annotator, entry.item
-        # Here already, or taken back since: the database knows whether the question is answered.
-        stands = new or self.store.stands(annotator, item)
+        undone, annotator, item = self._undone, entry.label.annotator, entry.item
+        new = self.store.add(entry)
         with self._lock:
+            # Here already, or perhaps taken back since: the database knows whether the question is answered.
+            stands = (new and undone == self._undone) or self.store.stands(annotator, item)
             if stands:
                 self._anybodys.add(item)
                 if annotator in self._answered:  # else it is read from the database when it is asked for
@@ -88,7 +90,7 @@ class Desk:
             elif annotator in self._answered and item in self._answered[annotator].ids:
                 self._answered.pop(annotator)
             self._last.pop(annotator, None)
-            if new:
+            if new and stands:
                 self._last[annotator] = entry.id
         return new
 
@@ -103,11 +105,10 @@ class Desk:
         """Take back a person's last label; with an id just that one, so that asking twice takes back one."""
         taken = self.store.undo(annotator, last)
         with self._lock:
-            self._answered.pop(annotator, None)
+            self._undone += 1
             self._last.pop(annotator, None)
+            self._answered.clear()
             self._anybodys = Answered(self.questions, self.store.answered())
-            for answered in self._answered.values():
-                answered.restart()
         return taken
 
     def _mine(self, annotator: str) -> Answered:

@@ -44,7 +44,8 @@ class Answered:
     def next(self, ask: Ask, anybodys: Answered) -> Question | None:
         """The first question of a kind that is still to be asked; None if there is none.
 
-        What was passed over is not looked at again (but after :meth:`restart`), so all calls together take one walk.
+        What was passed over is not looked at again, so all calls together take one walk. Where an answer is taken back
+        everybody's questions are counted anew.
 
         Args:
             ask: of which kind.
@@ -67,7 +68,3 @@ class Answered:
             anybodys: what anyone has answered, among them all of these.
         """
         return self.done[ask], len(self._questions.lists[ask]) - (anybodys.alone[ask] - self.alone[ask])
-
-    def restart(self) -> None:
-        """Look at every question again: somebody has taken an answer back."""
-        self._start = dict.fromkeys(ASKS, 0)
