@@ -7,9 +7,10 @@ import os
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
 from http.client import HTTPException
+from threading import Event
 from time import sleep as _pause
 from typing import Any, NamedTuple
 
@@ -66,8 +67,20 @@ class Http:
         Raises:
             HoneError: the server is down, too slow, lets nobody in, refuses all places, or answers nothing anywhere.
         """
+        failed = Event()
+
+        def ask(place: Place) -> str | _Refusal:
+            # Places begin in order, so one that is not begun comes after the one whose failure is raised.
+            if failed.is_set():
+                raise CancelledError
+            try:
+                return self._ask(place.messages())
+            except BaseException:
+                failed.set()
+                raise
+
         with ThreadPoolExecutor(self.parallel) as pool:
-            waiting = [pool.submit(self._ask, place.messages()) for place in places]
+            waiting = [pool.submit(ask, place) for place in places]
             try:
                 found = [each.result() for each in waiting]
             except BaseException:
